@@ -1,0 +1,346 @@
+"""Photos to vectors: a model's facts, its network, and the fingerprint of what they make."""
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from houndsight import images
+from houndsight.errors import FingerprintMismatch, ImageError
+from houndsight.models.architectures import ARCHITECTURES
+from houndsight.models.spec import ModelSpec, spec
+from houndsight.models.weights import Weights, keep, load, load_kept
+from houndsight.preprocess import Preprocessing, Resize
+from houndsight.runtime import OnnxRuntime, Runtime, available_cpus
+from houndsight.types import Skipped, Vectors
+
+__all__ = ["BATCH", "Embedder", "Prepared", "differences"]
+
+# Larger batches gain nothing on a CPU (16 and 32 ran alike) and cost memory and progress.
+BATCH = 16
+# Rises when a graph built here computes something else for the same weights.
+GRAPH_VERSION = 1
+
+
+class Prepared(Protocol):
+    """What a photo has become on a decoding thread; `pixels` is None where none are wanted."""
+
+    @property
+    def pixels(self) -> NDArray[np.float32] | None: ...
+
+
+S = TypeVar("S")
+P = TypeVar("P", bound=Prepared)
+
+
+@dataclass(frozen=True, slots=True)
+class _Photo:
+    path: bytes
+    pixels: NDArray[np.float32] | None
+    reason: str | None = None
+
+
+class Embedder:
+    """Turns images into vectors.
+
+    Parameters
+    ----------
+    model
+        The facts about the network.
+    runtime
+        Runs its graph.
+    weights_digest
+        Digest of the weights' values.
+    image_size
+        Side in pixels of the square that the network sees; the model's own size when None.
+    resize
+        ``squash`` or ``crop``; the model's own rule when None.
+    normalise
+        Whether vectors are scaled to Euclidean norm 1.
+    weights_file
+        Whether the weights were given as a file, not taken from the catalogue.
+    """
+
+    def __init__(
+        self,
+        model: ModelSpec,
+        runtime: Runtime,
+        *,
+        weights_digest: str,
+        image_size: int | None = None,
+        resize: Resize | None = None,
+        normalise: bool = True,
+        weights_file: bool = False,
+    ) -> None:
+        self.model = model
+        self.runtime = runtime
+        self.normalise = normalise
+        self.weights_file = weights_file
+        self.preprocessing = Preprocessing(
+            size=image_size or model.input_size,
+            resize=resize or model.resize,
+            scale=model.scale,
+            mean=model.mean,
+            std=model.std,
+        )
+        self.made_of: dict[str, Any] = {
+            "weights": weights_digest,
+            "graph": f"{model.architecture}/{GRAPH_VERSION}",
+            "layer": model.layer,
+            "preprocessing": self.preprocessing.settings(),
+            "normalised": normalise,
+            "precision": "float32",
+        }
+        text = json.dumps(self.made_of, sort_keys=True)
+        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def load(
+        cls,
+        model: str = "resnet50",
+        *,
+        weights: str | os.PathLike[str] | None = None,
+        image_size: int | None = None,
+        resize: Resize | None = None,
+        normalise: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "Embedder":
+        """Load a model by name, its weights from a file or else from the cache or the network.
+
+        Weights given as a file are copied into the user's cache folder, so that a gallery made
+        with them can be used later without naming the file.
+
+        Parameters
+        ----------
+        model
+            A name from `houndsight models`.
+        weights
+            A local ``.safetensors`` or ``.pth`` for that model's architecture.
+        image_size, resize, normalise
+            As for the class.
+        progress
+            Called with (bytes done, bytes in all) while weights are downloaded.
+
+        Raises
+        ------
+        ModelError
+            If the model is unknown, or its weights are absent, damaged or do not fit.
+        """
+        facts = spec(model)
+        # Settings are judged before anything is downloaded.
+        Preprocessing(image_size or facts.input_size, resize or facts.resize, 1, (0,) * 3, (1,) * 3)
+        loaded = load(facts, None if weights is None else Path(weights), progress)
+        if weights is not None:
+            keep(loaded, facts)
+        return cls._build(
+            facts, loaded, image_size, resize, normalise=normalise, weights_file=weights is not None
+        )
+
+    @classmethod
+    def reopen(
+        cls,
+        settings: Mapping[str, Any],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "Embedder":
+        """Load the embedder that a gallery was made with, from what it has on record.
+
+        Raises
+        ------
+        ModelError
+            If its weights are no longer to be had.
+        FingerprintMismatch
+            If this version makes other vectors than the gallery's.
+        """
+        facts = spec(settings["model"])
+        made_of = settings["made_of"]
+        if settings["weights_file"]:
+            loaded = load_kept(facts, made_of["weights"])
+        else:
+            loaded = load(facts, None, progress)
+        shape = made_of["preprocessing"]
+        made = cls._build(
+            facts,
+            loaded,
+            shape["size"],
+            shape["resize"],
+            normalise=made_of["normalised"],
+            weights_file=settings["weights_file"],
+        )
+        if made.fingerprint != settings["fingerprint"]:
+            raise FingerprintMismatch(
+                "this installation makes other vectors than the gallery holds: "
+                + differences(made_of, made.made_of),
+                remedy="Index the photos into a new gallery",
+            )
+        return made
+
+    @classmethod
+    def _build(
+        cls,
+        facts: ModelSpec,
+        loaded: Weights,
+        image_size: int | None,
+        resize: Resize | None,
+        *,
+        normalise: bool,
+        weights_file: bool,
+    ) -> "Embedder":
+        graph = ARCHITECTURES[facts.architecture].graph(loaded.arrays)
+        return cls(
+            facts,
+            OnnxRuntime(graph),
+            weights_digest=loaded.digest,
+            image_size=image_size,
+            resize=resize,
+            normalise=normalise,
+            weights_file=weights_file,
+        )
+
+    @property
+    def dim(self) -> int:
+        """How many numbers a vector has."""
+        return self.model.dim
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a gallery puts on record: enough for `reopen`."""
+        return {
+            "model": self.model.name,
+            "weights_file": self.weights_file,
+            "dim": self.dim,
+            "made_of": self.made_of,
+            "fingerprint": self.fingerprint,
+            "versions": {"pillow": Image.__version__, **self.runtime.versions},
+        }
+
+    def embed(
+        self, photos: "str | bytes | os.PathLike[str] | Image.Image | Iterable[Any]"
+    ) -> Vectors:
+        """Return the vectors of images.
+
+        Parameters
+        ----------
+        photos
+            One or several: paths, or Pillow images (taken as upright; alpha is not looked at).
+
+        Returns
+        -------
+        Vectors
+            float32 (n, dim): the average over the last feature map (layer ``avg_pool`` in
+            ResNet-50), of Euclidean norm 1 unless made with ``normalise=False``. Without
+            normalisation 0 or more for both built-in models.
+
+        Raises
+        ------
+        ImageError
+            If one of them cannot be read; `stream` goes on past such photos.
+        """
+        if isinstance(photos, str | bytes | os.PathLike | Image.Image):
+            photos = [photos]
+        found: list[NDArray[np.float32]] = []
+        for batch in self.stream(photos, self._shape):
+            found.extend(vector for _, vector in batch if vector is not None)
+        return Vectors(
+            np.stack(found) if found else np.empty((0, self.dim), np.float32), self.fingerprint
+        )
+
+    def embed_files(self, paths: Iterable[bytes]) -> Iterator[tuple[bytes, NDArray[np.float32] | Skipped]]:
+        """Yield for each file, in order, its vector (dim,) or why there is none."""
+        for batch in self.stream(paths, self._try_shape):
+            for photo, vector in batch:
+                if vector is None:
+                    yield photo.path, Skipped(photo.path, photo.reason or "")
+                else:
+                    yield photo.path, vector
+
+    def _shape(self, photo: Any) -> _Photo:
+        if isinstance(photo, Image.Image):
+            return _Photo(b"", self.preprocessing(photo.convert("RGB")))
+        path = os.fsencode(photo)
+        data = images.read(path).data
+        decoded = images.decode(data, path=path, at_least=self.preprocessing.decode_at_least)
+        return _Photo(path, self.preprocessing(decoded.image))
+
+    def _try_shape(self, path: bytes) -> _Photo:
+        try:
+            return self._shape(path)
+        except ImageError as error:
+            return _Photo(path, None, error.cause)
+
+    def stream(
+        self, sources: Iterable[S], prepare: Callable[[S], P]
+    ) -> Iterator[list[tuple[P, NDArray[np.float32] | None]]]:
+        """Prepare sources on threads, a bounded number ahead, and embed them in batches.
+
+        Parameters
+        ----------
+        sources
+            Whatever `prepare` takes; read only as far ahead as needed.
+        prepare
+            Called on decoding threads; what it raises is raised here.
+
+        Yields
+        ------
+        list
+            In order, what `prepare` returned, each with its vector (dim,), or None where it has
+            no pixels. A list holds at most `BATCH` vectors.
+        """
+        batch: list[P] = []
+        with_pixels = 0
+        for prepared in _ahead(prepare, sources, threads=available_cpus(), depth=3 * BATCH):
+            batch.append(prepared)
+            with_pixels += prepared.pixels is not None
+            if with_pixels == BATCH or len(batch) == 16 * BATCH:
+                yield self._embedded(batch)
+                batch, with_pixels = [], 0
+        if batch:
+            yield self._embedded(batch)
+
+    def _embedded(self, batch: list[P]) -> list[tuple[P, NDArray[np.float32] | None]]:
+        pixels = [prepared.pixels for prepared in batch if prepared.pixels is not None]
+        vectors = iter(self._vectors(np.stack(pixels)) if pixels else ())
+        return [(one, None if one.pixels is None else next(vectors)) for one in batch]
+
+    def _vectors(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        (vectors,) = self.runtime.run(pixels, ["vector"])
+        if self.normalise:
+            lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+            # A vector of zeros has no direction: it stays as it is.
+            vectors = vectors / np.where(lengths > 0, lengths, 1.0)
+        return vectors.astype(np.float32)
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """Name what differs between two embedders' settings, as ``name (theirs, not ours)``."""
+    return ", ".join(
+        f"{name} ({theirs.get(name)}, not {ours.get(name)})"
+        for name in sorted({*theirs, *ours})
+        if theirs.get(name) != ours.get(name)
+    )
+
+
+def _ahead(
+    function: Callable[[S], P], sources: Iterable[S], *, threads: int, depth: int
+) -> Iterator[P]:
+    """Map on threads, in order, with at most `depth` results waiting."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        waiting: deque[Future[P]] = deque()
+        try:
+            for source in sources:
+                waiting.append(pool.submit(function, source))
+                if len(waiting) >= depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

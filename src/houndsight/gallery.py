@@ -1,0 +1,505 @@
+"""The gallery: stored items with vectors, and the fingerprint of the embedder that made them.
+
+The one way in and out of a store. Every reported distance is computed here from the vectors, for
+every store: sqrt(sum((x - q)**2)).
+"""
+
+import contextlib
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houndsight import images, search
+from houndsight.embedder import Embedder, differences
+from houndsight.errors import (
+    FingerprintMismatch,
+    GalleryError,
+    ImageError,
+    InputError,
+)
+from houndsight.history import History
+from houndsight.stores import Store
+from houndsight.stores.layout import CATALOGUE
+from houndsight.stores.local import LocalStore
+from houndsight.types import Item, Matches, Skipped, Vectors, Where
+
+__all__ = ["Entry", "Gallery", "Root"]
+
+GALLERY_MARK = os.fsencode(CATALOGUE)
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """An indexed folder: its number, its place, and where its labels come from."""
+
+    number: int
+    place: bytes
+    labels: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A photo on its way into the gallery.
+
+    `vector` is float32 (dim,), or None where the gallery holds an item of equal bytes, whose
+    vector is then shared. `thumbnail` is a JPEG, or None likewise.
+    """
+
+    path: bytes
+    label: str | None
+    label_source: str | None
+    digest: bytes
+    size: int
+    mtime_ns: int
+    width: int = 0
+    height: int = 0
+    vector: NDArray[np.float32] | None = None
+    thumbnail: bytes | None = None
+
+
+class Gallery(History):
+    """A gallery in a folder.
+
+    Parameters
+    ----------
+    place
+        The gallery's folder, made by `create` or `houndsight index`.
+
+    Raises
+    ------
+    GalleryError
+        If there is no gallery, it is damaged, or a newer version made it.
+    """
+
+    def __init__(self, place: str | os.PathLike[str]) -> None:
+        self.place = Path(place)
+        self.store: Store = LocalStore(self.place)
+        self.settings: dict[str, Any] = self.store.documents("settings")["settings"]
+
+    @classmethod
+    def create(cls, place: str | os.PathLike[str], embedder: Embedder) -> "Gallery":
+        """Make an empty gallery in a new or empty folder for one embedder's vectors."""
+        documents = {"settings": embedder.settings(), "roots": {}}
+        LocalStore.create(Path(place), embedder.dim, documents).close()
+        return cls(place)
+
+    @staticmethod
+    def exists(place: str | os.PathLike[str]) -> bool:
+        """Return whether a folder is a gallery."""
+        return (Path(place) / CATALOGUE).is_file()
+
+    def __enter__(self) -> "Gallery":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release files."""
+        self.store.close()
+
+    # What it holds
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return str(self.settings["model"])
+
+    @property
+    def fingerprint(self) -> str:
+        """What vectors must have to be compared with the gallery's."""
+        return str(self.settings["fingerprint"])
+
+    def __len__(self) -> int:
+        return len(self.items())
+
+    def items(self) -> list[Item]:
+        """Return the items in the gallery, by id."""
+        return [item for item in self.store.items() if item.removed is None]
+
+    def labels(self) -> Counter[str]:
+        """Return how many items have each label."""
+        return Counter(item.label for item in self.items() if item.label is not None)
+
+    def roots(self) -> list[Root]:
+        """Return the indexed folders."""
+        known = self.store.documents("roots")["roots"]
+        return [
+            Root(int(number), os.fsencode(root["place"]), root["labels"])
+            for number, root in sorted(known.items(), key=lambda pair: int(pair[0]))
+        ]
+
+    def skipped(self) -> list[Skipped]:
+        """Return the files that indexing could not take in, with the reason for each."""
+        places = {root.number: root.place for root in self.roots()}
+        return [
+            Skipped(os.path.join(places[int(root)], bytes.fromhex(path)), body["reason"])
+            for (_, root, path), body in (
+                (name.split("/"), body) for name, body in self.store.documents("skipped/").items()
+            )
+        ]
+
+    def path_of(self, item: Item) -> bytes:
+        """Return where an item's photo is, or was when its root was last indexed."""
+        place = next(root.place for root in self.roots() if root.number == item.root)
+        return os.path.join(place, item.path)
+
+    def vectors(self, items: Sequence[Item]) -> Vectors:
+        """Return the stored vectors of items, (n, dim)."""
+        return Vectors(self.store.vectors([item.id for item in items]), self.fingerprint)
+
+    def with_digest(self, digest: bytes) -> list[Item]:
+        """Return the items whose photos have these bytes."""
+        return [item for item in self.store.with_digests([digest]) if item.removed is None]
+
+    def find(self, name: str | bytes) -> Item:
+        """Return one item by its id (16 hex digits) or by its photo's path.
+
+        A path may be absolute, relative to the working folder, or relative to its root.
+
+        Raises
+        ------
+        InputError
+            If there is no such item, or more than one.
+        """
+        path = os.fsencode(name)
+        found: dict[int, Item] = {}
+        with contextlib.suppress(ValueError):
+            if len(path) == 16:
+                found.update((item.id, item) for item in self.store.items([int(path, 16)]))
+        full = os.path.abspath(path)
+        for root in self.roots():
+            for candidate in {path, os.path.relpath(full, root.place)}:
+                found.update((item.id, item) for item in self.store.at(root.number, [candidate]))
+        live = [item for item in found.values() if item.removed is None]
+        if len(live) != 1:
+            many = ", ".join(item.key for item in live)
+            raise InputError(
+                f"names {len(live)} items: {many}" if live else "is not in the gallery",
+                path=path,
+                remedy="Name it by its id or path, as houndsight search --json or export show them",
+            )
+        return live[0]
+
+    def thumbnail(self, item: Item) -> bytes | None:
+        """Return a JPEG of at most 256 px; made again if it is gone, None if the photo is too."""
+        path = self._thumbnail_path(item.digest)
+        with contextlib.suppress(OSError):
+            return path.read_bytes()
+        try:
+            file = self.path_of(item)
+            decoded = images.decode(images.read(file).data, path=file, at_least=512)
+        except ImageError:
+            return None
+        picture = images.thumbnail(decoded.image)
+        self._keep_thumbnail(item.digest, picture)
+        return picture
+
+    def _thumbnail_path(self, digest: bytes) -> Path:
+        name = digest.hex()
+        return self.place / "thumbnails" / name[:2] / f"{name}.jpg"
+
+    def _keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
+        path = self._thumbnail_path(digest)
+        # Rebuildable, so neither synced nor worth failing for; renamed, so never half there.
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(f".{os.getpid()}")
+            draft.write_bytes(picture)
+            draft.replace(path)
+
+    # The way in
+
+    def root(self, place: bytes, labels: str | None) -> Root:
+        """Return the root at a place, made if need be.
+
+        `labels` becomes its rule for labels; None leaves the rule (``folder`` for a new root).
+
+        Raises
+        ------
+        InputError
+            If the place lies inside another root, whose photos it would double.
+        """
+        with self.store.transaction():
+            known = self.store.documents("roots")["roots"]
+            number = self.known_root(place)
+            if number is None:
+                for root in self.roots():
+                    if os.path.commonpath([place, root.place]) == root.place:
+                        raise InputError(
+                            f"lies inside {os.fsdecode(root.place)}, which is indexed already",
+                            path=place,
+                            remedy="Index that folder again: it takes in what is new",
+                        )
+                number = max(map(int, known), default=0) + 1
+                known[str(number)] = {"place": os.fsdecode(place), "labels": "folder"}
+            root = known[str(number)]
+            root["labels"] = labels or root["labels"]
+            self.store.put_document("roots", known)
+            return Root(number, os.fsencode(root["place"]), root["labels"])
+
+    def known_root(self, place: bytes) -> int | None:
+        """Return the number of the root at a place, under whatever name it goes."""
+        for root in self.roots():
+            same = root.place == place
+            with contextlib.suppress(OSError):
+                same = same or os.path.samefile(root.place, place)
+            if same:
+                return root.number
+        return None
+
+    def add(
+        self,
+        root: Root,
+        batch: Sequence[Entry | Skipped],
+        *,
+        gone: Collection[int] = (),
+        retry: Mapping[bytes, tuple[int, int]] | None = None,
+    ) -> Counter[str]:
+        """Take in a batch of photos, all or nothing; durable once this returns.
+
+        Parameters
+        ----------
+        root
+            The root they belong to.
+        batch
+            Entries with paths relative to the root; Skipped with full paths.
+        gone
+            Ids of items whose files are no longer there: one of equal bytes is taken for renamed.
+        retry
+            For Skipped that are to be tried again only when they change: bytes and time of last
+            change by full path.
+
+        Returns
+        -------
+        Counter
+            How many are ``new``, ``changed``, ``renamed``, ``unchanged`` and ``skipped``.
+        """
+        entries = [entry for entry in batch if isinstance(entry, Entry)]
+        for entry in entries:
+            if entry.thumbnail is not None:
+                self._keep_thumbnail(entry.digest, entry.thumbnail)
+        counts: Counter[str] = Counter()
+        with self.store.transaction():
+            for skip in batch:
+                if isinstance(skip, Skipped):
+                    changed = (retry or {}).get(skip.path)
+                    body = {"reason": skip.reason, "changed": changed}
+                    self.store.put_document(self._skip_name(root, skip.path), body)
+                    counts["skipped"] += 1
+            donors = self.store.with_digests({entry.digest for entry in entries})
+            renamable = {
+                item.digest: item for item in donors if item.id in gone and item.removed is None
+            }
+            taken = {item.id for item in donors}
+            items: list[Item] = []
+            vectors: dict[int, NDArray[np.float32]] = {}
+            by_digest = {item.digest: item for item in donors}
+            fresh: dict[bytes, NDArray[np.float32]] = {}
+            for entry in entries:
+                current = self._current(root, entry)
+                kind, item = self._placed(root, entry, current, renamable, taken)
+                donor = by_digest.get(entry.digest)
+                if donor is not None:
+                    item = replace(item, width=donor.width, height=donor.height)
+                if donor is None or donor.id != item.id:
+                    vectors[item.id] = self._vector(entry, donor, fresh)
+                items.append(item)
+                counts[kind] += 1
+                full = os.path.join(root.place, entry.path)
+                self.store.put_document(self._skip_name(root, full), None)
+            self.store.put(items, vectors)
+        return counts
+
+    def _current(self, root: Root, entry: Entry) -> Item | None:
+        """Return the item at the entry's path; a removed one only where there is no other."""
+        at_path = self.store.at(root.number, [entry.path])
+        at_path.sort(key=lambda item: (item.removed is not None, item.digest != entry.digest))
+        return at_path[0] if at_path else None
+
+    def _placed(
+        self,
+        root: Root,
+        entry: Entry,
+        current: Item | None,
+        renamable: dict[bytes, Item],
+        taken: set[int],
+    ) -> tuple[str, Item]:
+        """Return what has happened to a photo, and its item as it is to be written."""
+        kind = "new"
+        if current is not None:
+            same = current.digest == entry.digest
+            if current.removed is None:
+                kind = "unchanged" if same else "changed"
+        elif entry.digest in renamable:
+            current, kind = renamable.pop(entry.digest), "renamed"
+        if current is None:
+            id_ = self._free_id(entry, taken)
+            taken.add(id_)
+            current = Item(id_, root.number, b"", None, None, b"", 0, 0, 0, 0)
+        by_user = current.label_source == "user"
+        return kind, replace(
+            current,
+            path=entry.path,
+            label=current.label if by_user else entry.label,
+            label_source="user" if by_user else entry.label_source,
+            digest=entry.digest,
+            size=entry.size,
+            mtime_ns=entry.mtime_ns,
+            width=entry.width,
+            height=entry.height,
+            removed=None,
+        )
+
+    def _free_id(self, entry: Entry, taken: set[int]) -> int:
+        digest = hashlib.sha256(entry.path + b"\0" + entry.digest).digest()
+        id_ = int.from_bytes(digest[:8], "big") >> 1
+        while id_ in taken or self.store.items([id_]):
+            id_ = (id_ + 1) % (1 << 63)
+        return id_
+
+    def _vector(
+        self, entry: Entry, donor: Item | None, fresh: dict[bytes, NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Return an entry's vector: equal bytes get equal vectors, to the last bit."""
+        if donor is not None:
+            return self.store.vectors([donor.id])[0]
+        if entry.digest not in fresh:
+            if entry.vector is None:
+                raise GalleryError(
+                    "a photo that this one equals was taken out of the gallery meanwhile",
+                    path=entry.path,
+                    remedy="Run the command again",
+                )
+            fresh[entry.digest] = entry.vector
+        return fresh[entry.digest]
+
+    @staticmethod
+    def _skip_name(root: Root, full: bytes) -> str:
+        return f"skipped/{root.number}/{os.path.relpath(full, root.place).hex()}"
+
+    def unchanged_skips(self, root: Root) -> dict[bytes, tuple[int, int]]:
+        """Return the skipped files to try again only when they change: bytes and time by path."""
+        prefix = f"skipped/{root.number}/"
+        return {
+            bytes.fromhex(name.removeprefix(prefix)): tuple(body["changed"])
+            for name, body in self.store.documents(prefix).items()
+            if body["changed"]
+        }
+
+    def forget_skipped(
+        self, root: Root, *, keep: Collection[bytes], unseen: Collection[bytes]
+    ) -> None:
+        """Forget skipped files, but those at paths to `keep` or in folders that were not seen."""
+        prefix = f"skipped/{root.number}/"
+        folders = tuple(os.path.join(folder, b"") for folder in unseen)
+        with self.store.transaction():
+            for name in self.store.documents(prefix):
+                path = bytes.fromhex(name.removeprefix(prefix))
+                if path not in keep and not path.startswith(folders):
+                    self.store.put_document(name, None)
+
+    def digests(self) -> set[bytes]:
+        """Return the digests of all photos of which the vector is here, removed ones too."""
+        every = {item.digest for item in self.store.items()}
+        return {item.digest for item in self.store.with_digests(every)}
+
+    # The way out
+
+    def check(self, embedder: Embedder) -> None:
+        """Raise FingerprintMismatch unless an embedder's vectors fit the gallery's."""
+        if embedder.fingerprint != self.fingerprint:
+            raise FingerprintMismatch(
+                "was made with other settings: "
+                + differences(self.settings["made_of"], embedder.made_of),
+                path=self.place,
+                remedy="Leave the settings out to use the gallery's own, or make a new gallery",
+            )
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int = 20,
+        *,
+        where: Where | None = None,
+        exclude: Sequence[Collection[int]] | None = None,
+        max_distance: float = float("inf"),
+    ) -> Matches:
+        """Return the k nearest items of each query by Euclidean distance: exact, ties by id.
+
+        Parameters
+        ----------
+        queries
+            Vectors (n, dim) with the gallery's fingerprint.
+        k
+            How many neighbours, 1 or more; fewer are returned where there are fewer.
+        where
+            Which items may be returned.
+        exclude
+            For each query, ids that are not to be returned to it.
+        max_distance
+            Neighbours farther than this are left out.
+
+        Returns
+        -------
+        Matches
+            ids int64 (n, k') and distances float64 (n, k'), k' at most k.
+
+        Raises
+        ------
+        FingerprintMismatch
+            If the queries come from another embedder.
+        InputError
+            If k is below 1.
+        """
+        if queries.fingerprint != self.fingerprint:
+            raise FingerprintMismatch(
+                "the query was embedded with another model or other settings than the gallery",
+                path=self.place,
+                remedy="Embed it with Embedder.reopen(gallery.settings)",
+            )
+        if k < 1:
+            raise InputError(f"k is {k}", remedy="Ask for 1 neighbour or more")
+        out = exclude if exclude is not None else [()] * len(queries)
+        spare = max(map(len, out), default=0)
+        found = self.store.candidates(queries.values, k + spare, where or Where())
+        answers: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+        for query, ids, left_out in zip(queries.values, found, out, strict=True):
+            kept = ids[~np.isin(ids, list(left_out))] if left_out else ids
+            distance = search.distances_to(query, self.store.vectors(kept.tolist()))
+            near = distance <= max_distance
+            answers.append(search.nearest(distance[near], kept[near], k))
+        width = max((len(ids) for ids, _ in answers), default=0)
+        ids = np.full((len(answers), width), -1, np.int64)
+        distances = np.full((len(answers), width), np.inf)
+        for n, (some_ids, some_distances) in enumerate(answers):
+            ids[n, : len(some_ids)] = some_ids
+            distances[n, : len(some_ids)] = some_distances
+        shown = {item.id: item for item in self.store.items(np.unique(ids[ids >= 0]).tolist())}
+        return Matches(ids, distances, shown)
+
+    # Upkeep
+
+    def verify(self) -> list[str]:
+        """Return what is damaged, one sentence each; nothing when all is well."""
+        return self.store.verify()
+
+    def compact(self) -> int:
+        """Give back the room of removed and superseded vectors; returns bytes gained.
+
+        Removals before it can no longer be undone.
+        """
+        return self.store.compact()
+
+    @contextlib.contextmanager
+    def appending(self) -> Iterator[None]:
+        """Hold the right to add photos; GalleryBusy if another process holds it."""
+        with self.store.appending():
+            yield

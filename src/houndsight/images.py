@@ -1,0 +1,330 @@
+"""Photos on disk: finds them, reads their bytes, decodes them (preprocessing version 1)."""
+
+import contextlib
+import errno
+import io
+import os
+import stat
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from houndsight.errors import ImageError, InputError
+from houndsight.types import Skipped
+
+__all__ = ["Decoded", "File", "Found", "Listing", "decode", "find", "is_photo", "read", "thumbnail"]
+
+EXTENSIONS = frozenset(
+    b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .avif".split()
+)
+# MPO is what Pillow calls a JPEG with further pictures behind the first, as phones write them.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
+MAX_BYTES = 1 << 30
+THUMBNAIL_SIZE = 256
+# EXIF 2.32, tag 0x0112: how the stored rows and columns are to be turned for viewing.
+ORIENTATION_TAG = 0x0112
+ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that by its name is a photo: path relative to the root, bytes, time of last change."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a folder holds.
+
+    Attributes
+    ----------
+    photos
+        The photos, sorted by path.
+    skipped
+        What is named like a photo but cannot be one, and folders that cannot be read.
+    unseen
+        Relative paths of folders that could not be read: nothing is known of what they hold.
+    passed_over
+        How many other files there are, by extension (``hidden`` for names that begin with a dot).
+    """
+
+    photos: list[Found] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    unseen: list[bytes] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)
+
+
+def is_photo(name: bytes) -> bool:
+    """Return whether a file's name ends like that of a photo, in any case."""
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
+    """List the photos under a folder, links followed, sorted by path.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    leave_out_with
+        Folders that hold a file of this name are left out, with all they hold.
+
+    Raises
+    ------
+    InputError
+        If the root is absent, no folder, or cannot be read.
+    """
+    try:
+        entries = _entries(root)
+    except FileNotFoundError:
+        raise InputError(
+            "there is no such folder", path=root, remedy="Check the path, or mount the drive"
+        ) from None
+    except NotADirectoryError:
+        raise InputError(
+            "is a file, not a folder", path=root, remedy="Name the folder that holds the photos"
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path=root) from error
+    listing = Listing()
+    info = os.stat(root)
+    _walk(root, b"", entries, {(info.st_dev, info.st_ino)}, leave_out_with, listing)
+    listing.photos.sort(key=lambda found: found.path)
+    return listing
+
+
+def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _walk(
+    root: bytes,
+    inside: bytes,
+    entries: list[os.DirEntry[bytes]],
+    above: set[tuple[int, int]],
+    leave_out_with: bytes | None,
+    listing: Listing,
+) -> None:
+    """Add what one folder holds; `above` are the folders it lies in, to notice link loops."""
+    if leave_out_with is not None and any(entry.name == leave_out_with for entry in entries):
+        return
+    for entry in entries:
+        path = os.path.join(inside, entry.name)
+        if entry.name.startswith(b"."):
+            listing.passed_over["hidden"] += 1
+            continue
+        try:
+            info = entry.stat()
+        except OSError as error:
+            if is_photo(entry.name) or error.errno == errno.ELOOP:
+                listing.skipped.append(Skipped(os.path.join(root, path), _os_reason(error)))
+            else:
+                listing.passed_over["broken link"] += 1
+            continue
+        if stat.S_ISDIR(info.st_mode):
+            _walk_folder(root, path, info, above, leave_out_with, listing)
+        elif not is_photo(entry.name):
+            extension = os.path.splitext(entry.name)[1].decode("ascii", "replace").lower()
+            listing.passed_over[extension or "no extension"] += 1
+        elif not stat.S_ISREG(info.st_mode):
+            reason = "is no regular file (a pipe, socket or device)"
+            listing.skipped.append(Skipped(os.path.join(root, path), reason))
+        else:
+            listing.photos.append(Found(path, info.st_size, info.st_mtime_ns))
+
+
+def _walk_folder(
+    root: bytes,
+    path: bytes,
+    info: os.stat_result,
+    above: set[tuple[int, int]],
+    leave_out_with: bytes | None,
+    listing: Listing,
+) -> None:
+    full = os.path.join(root, path)
+    identity = (info.st_dev, info.st_ino)
+    if identity in above:
+        reason = "is a link that leads back to a folder it lies in"
+        listing.skipped.append(Skipped(full, reason))
+        return
+    try:
+        entries = _entries(full)
+    except OSError as error:
+        listing.skipped.append(Skipped(full, f"a folder that {_os_reason(error)}"))
+        listing.unseen.append(path)
+        return
+    before = len(listing.photos)
+    _walk(root, path, entries, above | {identity}, leave_out_with, listing)
+    if is_photo(path) and len(listing.photos) == before:
+        listing.skipped.append(Skipped(full, "is a folder named like a photo, with no photo in it"))
+
+
+def _os_reason(error: OSError) -> str:
+    reasons = {
+        errno.ENOENT: "is a link to a file that does not exist",
+        errno.ELOOP: "is a link that leads to itself",
+        errno.EACCES: "may not be read: permission denied",
+        errno.EPERM: "may not be read: permission denied",
+    }
+    return reasons.get(error.errno or 0, f"cannot be read: {error.strerror}")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A photo's bytes, and the time of last change that goes with them."""
+
+    data: bytes
+    mtime_ns: int
+
+
+def read(path: bytes) -> File:
+    """Read a photo's bytes.
+
+    Raises
+    ------
+    ImageError
+        If it is absent, no regular file, unreadable, empty, larger than 1 GiB, or changed while
+        it was read. `__cause__` is an OSError where the system refused it.
+    """
+    try:
+        # A named pipe would block in open() until somebody writes to it.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            kind = "a folder" if os.path.isdir(path) else "no regular file"
+            raise ImageError(f"is {kind}, not a photo", path=path)
+        with open(path, "rb") as file:
+            info = os.fstat(file.fileno())
+            if info.st_size > MAX_BYTES:
+                raise ImageError("is larger than 1 GiB, more than a photo can be", path=path)
+            data = file.read(MAX_BYTES)
+    except FileNotFoundError as error:
+        reason = "is a link to a file that does not exist" if os.path.islink(path) else None
+        raise ImageError(reason or "there is no such file", path=path) from error
+    except OSError as error:
+        raise ImageError(_os_reason(error), path=path) from error
+    if not data:
+        raise ImageError("is empty", path=path)
+    if len(data) != info.st_size:
+        raise ImageError("changed while it was read", path=path) from OSError(errno.EAGAIN, "busy")
+    return File(data, info.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded photo.
+
+    Attributes
+    ----------
+    image
+        Mode RGB, upright; a large JPEG may be decoded at a reduced size.
+    width, height
+        The photo's full size in pixels, upright.
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+
+
+def decode(data: bytes, *, path: bytes, at_least: int) -> Decoded:
+    """Decode a photo: first frame, upright, alpha over white, 8 bits a channel, RGB.
+
+    Parameters
+    ----------
+    data
+        The file's bytes: JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF, recognised by content.
+    path
+        Named in errors.
+    at_least
+        A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size (by DCT scaling, much faster) as long
+        as neither side falls below this number of pixels.
+
+    Raises
+    ------
+    ImageError
+        If the bytes are no photo, are damaged, or hold more pixels than Pillow admits (about
+        179 million: a decompression bomb).
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            size = opened.size
+            if opened.format in ("JPEG", "MPO"):
+                opened.draft(None, (at_least, at_least))  # type: ignore[arg-type]
+            orientation = _orientation(opened)
+            opened.load()
+            image = _to_rgb(opened)
+    except UnidentifiedImageError:
+        raise ImageError(_what_instead(data), path=path) from None
+    except Image.DecompressionBombError:
+        raise ImageError("holds more pixels than are safe to decode", path=path) from None
+    except MemoryError:
+        raise ImageError("needs more memory to decode than there is", path=path) from None
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"is damaged: {reason}", path=path) from None
+    if orientation in ORIENTATIONS:
+        image = image.transpose(ORIENTATIONS[orientation])
+        if orientation >= 5:
+            size = size[::-1]
+    return Decoded(image, *size)
+
+
+def _orientation(image: Image.Image) -> int:
+    # Damaged EXIF data is common in photos that are otherwise sound: seen as not turned.
+    with contextlib.suppress(Exception):
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return _from_deep(image).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    # convert() would share nothing with `image`, which its caller closes; copy() the same.
+    return image.copy() if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_deep(image: Image.Image) -> Image.Image:
+    """Scale more than 8 bits a channel to 8: Pillow's own convert() clips at 255."""
+    values = np.asarray(image).astype(np.float64)
+    top = float(values.max(initial=0.0))
+    if image.mode.startswith("I;16") or (image.mode == "I" and 255 < top <= 65535):
+        values /= 257.0
+    elif image.mode == "F" and top <= 1.0:
+        values *= 255.0
+    elif top > 65535:
+        values *= 255.0 / top
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def _what_instead(data: bytes) -> str:
+    start = data[:512].lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "is a web page, not a photo"
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheim"):
+        return "is a HEIC photo, which is not read yet; convert it to JPEG"
+    return "is no photo of a kind that is read (JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF)"
+
+
+def thumbnail(image: Image.Image) -> bytes:
+    """Return a JPEG of at most 256 x 256 pixels, for pages and grids."""
+    small = image.copy()
+    small.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

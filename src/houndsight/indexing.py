@@ -1,0 +1,305 @@
+"""From a folder of photos to a gallery: only what is new or changed is embedded."""
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houndsight import images
+from houndsight.embedder import Embedder
+from houndsight.errors import ImageError, InputError
+from houndsight.gallery import GALLERY_MARK, Entry, Gallery, Root
+from houndsight.images import Found, Listing
+from houndsight.labels import Labeller, labeller
+from houndsight.types import Item, Skipped
+
+__all__ = ["IndexReport", "Progress", "index"]
+
+_KINDS = ("new", "changed", "renamed", "unchanged", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far indexing is: photos committed or skipped, photos to do, seconds since the start."""
+
+    done: int
+    total: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What a run of `index` found and did.
+
+    Attributes
+    ----------
+    new, changed, renamed, unchanged, removed
+        Photos: taken in; embedded again as their bytes changed; found under another path; found as
+        they were; no longer there, so taken out.
+    relabelled
+        Items whose label changed though their file did not.
+    left_out
+        Photos that stay out because they were removed by hand.
+    embedded
+        How often the network ran; equal photos share one run.
+    skipped
+        Files that are not in the gallery, with the reason, those of earlier runs included.
+    passed_over
+        How many other files there were, by extension.
+    seconds
+        Time taken.
+    """
+
+    new: int
+    changed: int
+    renamed: int
+    unchanged: int
+    removed: int
+    relabelled: int
+    left_out: int
+    embedded: int
+    skipped: list[Skipped]
+    passed_over: Counter[str]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be done with a listing, told from sizes and times alone."""
+
+    work: list[Found]
+    unchanged: list[Item]
+    gone: list[Item]
+    left_out: int
+    still_skipped: set[bytes]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """A photo read on a decoding thread; `changed` as in `Gallery.add`."""
+
+    entry: Entry | Skipped
+    changed: tuple[int, int] | None = None
+    pixels: NDArray[np.float32] | None = None
+
+
+def index(
+    photos: str | bytes | os.PathLike[str],
+    gallery: str | os.PathLike[str],
+    *,
+    embedder: Embedder | Callable[[], Embedder] | None = None,
+    labels: str | None = None,
+    restore: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> IndexReport:
+    """Bring a gallery up to date with a folder of photos.
+
+    Stopped at any moment it goes on where it was: a batch is in the gallery whole or not at all.
+
+    Parameters
+    ----------
+    photos
+        The folder; folders in it and links are followed. Hidden files, files without a photo's
+        extension, and galleries are passed over.
+    gallery
+        The gallery's folder; made if there is none.
+    embedder
+        The embedder, or what loads it when it is needed; the gallery's own (for a new gallery the
+        default model) when None. Nothing is made before it is loaded.
+    labels
+        ``folder``, ``none``, or the path of a CSV file (path, label); what the folder was indexed
+        with before, else ``folder``, when None.
+    restore
+        Take in again what was removed by hand.
+    progress
+        Called after each commit.
+
+    Raises
+    ------
+    InputError
+        If the folder is absent or holds no photo, or labels cannot be read.
+    GalleryBusy
+        If another process is adding photos.
+    FingerprintMismatch
+        If the embedder is not the gallery's.
+    """
+    started = time.monotonic()
+    place = os.path.abspath(os.fsencode(photos))
+    listing = images.find(place, leave_out_with=GALLERY_MARK)
+    if not listing.photos:
+        others = sum(listing.passed_over.values())
+        raise InputError(
+            f"holds no photo ({others} other files, {len(listing.skipped)} unreadable)",
+            path=place,
+            remedy="Photos end in .jpg, .png, .webp, .gif, .tif, .bmp or .avif; is a drive missing?",
+        )
+    if labels not in (None, "folder", "none"):
+        labels = os.path.abspath(labels)
+    labeller(labels or "none", place)  # a CSV file is judged before anything is made
+    with _opened(gallery, embedder) as (library, load), library.appending():
+        root = library.root(place, labels)
+        label_of, source = labeller(root.labels, root.place)
+        listing = _without_other_roots(listing, library, root)
+        plan = _plan(library, root, listing, restore=restore)
+        relabelled = library.set_labels(
+            {item.id: label_of(item.path) for item in plan.unchanged}, source=source or "none"
+        )
+        library.forget_skipped(root, keep=plan.still_skipped, unseen=listing.unseen)
+        library.add(root, listing.skipped)
+        counts: Counter[str] = Counter()
+        if plan.work:
+            made = load()
+            read = _reader(library, made, root, label_of, source)
+            for done in _take_in(library, made, root, plan, read):
+                counts += done
+                if progress is not None:
+                    committed = sum(counts[kind] for kind in _KINDS)
+                    progress(Progress(committed, len(plan.work), time.monotonic() - started))
+        # What was found under another path meanwhile is gone no more.
+        paths = {item.id: item.path for item in plan.gone}
+        still = [i.id for i in library.store.items(paths) if i.path == paths[i.id]]
+        removed = library.remove(still, by="index")
+        return IndexReport(
+            new=counts["new"],
+            changed=counts["changed"],
+            renamed=counts["renamed"],
+            unchanged=len(plan.unchanged) + counts["unchanged"],
+            removed=removed,
+            relabelled=relabelled,
+            left_out=plan.left_out,
+            embedded=counts["embedded"],
+            skipped=[
+                skip for skip in library.skipped() if skip.path.startswith(os.path.join(place, b""))
+            ],
+            passed_over=listing.passed_over,
+            seconds=time.monotonic() - started,
+        )
+
+
+@contextmanager
+def _opened(
+    place: str | os.PathLike[str], embedder: Embedder | Callable[[], Embedder] | None
+) -> Iterator[tuple[Gallery, Callable[[], Embedder]]]:
+    """Open the gallery, or make it once its embedder is loaded; also return what loads that."""
+
+    def given() -> Embedder:
+        return embedder if isinstance(embedder, Embedder) else (embedder or Embedder.load)()
+
+    if not Gallery.exists(place):
+        made = given()
+        with Gallery.create(place, made) as gallery:
+            yield gallery, lambda: made
+        return
+    with Gallery(place) as gallery:
+        if embedder is None:
+            yield gallery, lambda: Embedder.reopen(gallery.settings)
+        else:
+            made = given()
+            gallery.check(made)
+            yield gallery, lambda: made
+
+
+def _without_other_roots(listing: Listing, gallery: Gallery, root: Root) -> Listing:
+    """Leave out folders that are roots of their own: their photos are in the gallery already."""
+    inside = [
+        os.path.relpath(other.place, root.place) + b"/"
+        for other in gallery.roots()
+        if other.number != root.number
+        and os.path.commonpath([root.place, other.place]) == root.place
+    ]
+    kept = [f for f in listing.photos if not any(f.path.startswith(p) for p in inside)]
+    passed = listing.passed_over + Counter(
+        {"in another indexed folder": len(listing.photos) - len(kept)}
+    )
+    return replace(listing, photos=kept, passed_over=passed)
+
+
+def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _Plan:
+    """Tell what is new, changed or gone: by path, size and time, without reading a photo."""
+    items = [item for item in gallery.store.items() if item.root == root.number]
+    live = {item.path: item for item in items if item.removed is None}
+    by_hand = {item.path: item for item in items if item.removed == "user"}
+    remembered = gallery.unchanged_skips(root)
+    plan = _Plan([], [], [], 0, set())
+    left_out = 0
+    for found in listing.photos:
+        now = (found.size, found.mtime_ns)
+        item = live.get(found.path) or (None if restore else by_hand.get(found.path))
+        if remembered.get(found.path) == now:
+            plan.still_skipped.add(found.path)
+        elif item is None or (item.size, item.mtime_ns) != now:
+            plan.work.append(found)
+        elif item.removed is None:
+            plan.unchanged.append(item)
+        else:
+            left_out += 1
+    there = {found.path for found in listing.photos}
+    # What cannot be read now may be there all the same: only what was seen to be gone is gone.
+    there |= {os.path.relpath(skip.path, root.place) for skip in listing.skipped}
+    unseen = tuple(os.path.join(folder, b"") for folder in listing.unseen)
+    plan.gone.extend(
+        item for path, item in live.items() if path not in there and not path.startswith(unseen)
+    )
+    return replace(plan, left_out=left_out)
+
+
+def _reader(
+    gallery: Gallery, embedder: Embedder, root: Root, label_of: Labeller, source: str | None
+) -> Callable[[Found], _Read]:
+    """Return what reads one photo on a decoding thread."""
+    known = gallery.digests()
+    shape = embedder.preprocessing
+
+    def read(found: Found) -> _Read:
+        path = os.path.join(root.place, found.path)
+        try:
+            file = images.read(path)
+            digest = hashlib.sha256(file.data).digest()
+            label = label_of(found.path)
+            entry = Entry(
+                found.path, label, source if label else None, digest, len(file.data), file.mtime_ns
+            )
+            if digest in known:
+                return _Read(entry)
+            decoded = images.decode(file.data, path=path, at_least=shape.decode_at_least)
+        except ImageError as error:
+            # What the system refused (rights, a lost drive) is tried again each time.
+            refused = isinstance(error.__cause__, OSError)
+            changed = None if refused else (found.size, found.mtime_ns)
+            return _Read(Skipped(path, error.cause), changed)
+        entry = replace(
+            entry,
+            width=decoded.width,
+            height=decoded.height,
+            thumbnail=images.thumbnail(decoded.image),
+        )
+        return _Read(entry, pixels=shape(decoded.image))
+
+    return read
+
+
+def _take_in(
+    gallery: Gallery,
+    embedder: Embedder,
+    root: Root,
+    plan: _Plan,
+    read: Callable[[Found], _Read],
+) -> Iterator[Counter[str]]:
+    """Embed and store batch by batch; yields what each commit has done."""
+    gone = {item.id for item in plan.gone}
+    with closing(embedder.stream(plan.work, read)) as batches:
+        for batch in batches:
+            entries = [
+                replace(one.entry, vector=vector) if isinstance(one.entry, Entry) else one.entry
+                for one, vector in batch
+            ]
+            retry = {one.entry.path: one.changed for one, _ in batch if one.changed}
+            done = gallery.add(root, entries, gone=gone, retry=retry)
+            done["embedded"] = sum(vector is not None for _, vector in batch)
+            yield done

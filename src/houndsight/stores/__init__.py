@@ -1,0 +1,77 @@
+"""Keep items, vectors and named documents, and find neighbours; know nothing of images."""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houndsight.types import Item, Where
+
+__all__ = ["Store"]
+
+
+class Store(Protocol):
+    """What a gallery needs of a place to keep things.
+
+    A document is a JSON value under a name such as ``settings`` or ``skipped/1/...``.
+    """
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Make what is read and written inside all or nothing, and alone."""
+        ...
+
+    def appending(self) -> AbstractContextManager[None]:
+        """Hold the right to add vectors; GalleryBusy if another process holds it."""
+        ...
+
+    def items(self, ids: Collection[int] | None = None) -> list[Item]:
+        """Return items by id, all when `ids` is None; removed ones too; ordered by id."""
+        ...
+
+    def with_digests(self, digests: Collection[bytes]) -> list[Item]:
+        """Return the items of which the store holds the vector, with one of these digests."""
+        ...
+
+    def at(self, root: int, paths: Collection[bytes]) -> list[Item]:
+        """Return the items of a root at these paths; removed ones too."""
+        ...
+
+    def put(self, items: Sequence[Item], vectors: Mapping[int, NDArray[np.float32]]) -> None:
+        """Write items; `vectors` holds those that are new or have changed, by item id."""
+        ...
+
+    def vectors(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the vectors (n, dim) of items, removed ones too, in the order asked for."""
+        ...
+
+    def candidates(
+        self, queries: NDArray[np.float32], k: int, where: Where
+    ) -> list[NDArray[np.int64]]:
+        """Return for each query ids of live items that surely contain its k nearest."""
+        ...
+
+    def documents(self, prefix: str) -> dict[str, Any]:
+        """Return the documents whose names begin so, by name, in order of their names."""
+        ...
+
+    def put_document(self, name: str, body: Any | None) -> None:
+        """Write a document; None takes it away."""
+        ...
+
+    def revision(self) -> int:
+        """Return a number that changes when anything was committed, by any process."""
+        ...
+
+    def verify(self) -> list[str]:
+        """Return what is damaged, one sentence each; nothing when all is well."""
+        ...
+
+    def compact(self) -> int:
+        """Give back the room of removed and superseded vectors; returns bytes gained."""
+        ...
+
+    def close(self) -> None:
+        """Release files."""
+        ...

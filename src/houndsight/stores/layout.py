@@ -1,0 +1,184 @@
+"""Gallery format 1 byte by byte: tables, row checksums, vector files, and what counts as damage.
+
+Every catalogue row ends with a CRC-32 over its other columns; every item's row names its row in the
+vector file and the CRC-32 of that vector's bytes.
+"""
+
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houndsight.types import Item
+
+__all__ = [
+    "APPLICATION_ID",
+    "CATALOGUE",
+    "COLUMNS",
+    "FORMAT",
+    "INSERT_ITEM",
+    "NO_ROW",
+    "SCHEMA",
+    "chunks",
+    "connect",
+    "copy_rows",
+    "damage",
+    "document_crc",
+    "norms",
+    "record",
+    "sync_folder",
+    "vector_file",
+]
+
+CATALOGUE = "catalogue.sqlite"
+FORMAT = 1
+APPLICATION_ID = 0x686F756E  # "houn"
+PATIENCE_S = 60.0  # how long a short transaction waits for another process's
+NO_ROW = -1  # the row of an item whose vector was given up
+COLUMNS = tuple(field.name for field in fields(Item))
+_ALL = (*COLUMNS, "row", "vector_crc", "crc")
+# Not INSERT OR REPLACE: that would silently delete another item that has the path.
+INSERT_ITEM = (
+    f"INSERT INTO items VALUES ({', '.join('?' * len(_ALL))}) ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _ALL[1:])
+)
+BLOCK = 4096
+
+SCHEMA = (
+    """CREATE TABLE items (
+        id INTEGER PRIMARY KEY, root INTEGER NOT NULL, path BLOB NOT NULL, label TEXT,
+        label_source TEXT, digest BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+        width INTEGER NOT NULL, height INTEGER NOT NULL, removed TEXT,
+        row INTEGER NOT NULL, vector_crc INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT""",
+    "CREATE UNIQUE INDEX items_place ON items (root, path) WHERE removed IS NULL",
+    "CREATE INDEX items_path ON items (path)",
+    "CREATE INDEX items_digest ON items (digest)",
+    "CREATE INDEX items_row ON items (row)",
+    """CREATE TABLE documents (
+        name TEXT PRIMARY KEY, body TEXT NOT NULL, crc INTEGER NOT NULL) STRICT""",
+    "CREATE TABLE vectors (generation INTEGER NOT NULL, dim INTEGER NOT NULL) STRICT",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+
+def connect(folder: Path) -> sqlite3.Connection:
+    """Open the catalogue; statements commit by themselves outside BEGIN."""
+    db = sqlite3.connect(
+        folder / CATALOGUE, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False
+    )
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def vector_file(folder: Path, generation: int) -> Path:
+    """Return the file of float32 rows that a generation's vectors are in."""
+    return folder / f"vectors-{generation}.bin"
+
+
+def record(item: Item, row: int, vector_crc: int) -> tuple[Any, ...]:
+    """Return an item's catalogue row, checksum included."""
+    values = (*astuple(item), row, vector_crc)
+    return (*values, zlib.crc32(repr(values).encode("utf-8", "backslashreplace")))
+
+
+def document_crc(name: str, body: str) -> int:
+    """Return the checksum of a document's catalogue row."""
+    return zlib.crc32(f"{name}\0{body}".encode())
+
+
+def chunks(values: list[Any]) -> Iterator[list[Any]]:
+    """Cut a list into pieces that fit SQLite's limit on parameters."""
+    for start in range(0, len(values), 900):
+        yield values[start : start + 900]
+
+
+def norms(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the Euclidean norms of rows, float64 (m,), a block of rows in memory at a time."""
+    blocks = [vectors[start : start + BLOCK] for start in range(0, len(vectors), BLOCK)]
+    squares = [np.einsum("ij,ij->i", block, block, dtype=np.float64) for block in blocks]
+    return np.sqrt(np.concatenate(squares)) if squares else np.empty(0)
+
+
+def copy_rows(mapped: NDArray[np.float32], rows: Sequence[int], path: Path) -> None:
+    """Write the named rows into a new vector file, synced to the disk."""
+    with path.open("wb") as file:
+        for start in range(0, len(rows), BLOCK):
+            file.write(mapped[list(rows[start : start + BLOCK])].tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder durable, where the system knows such a thing."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def damage(db: sqlite3.Connection, folder: Path) -> Iterator[str]:
+    """Say what is damaged: SQLite's own check, every checksum, every vector."""
+    for (line,) in db.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield f"catalogue: {line}"
+    db.execute("BEGIN")  # one view of catalogue and vector file
+    try:
+        for name, body, crc in db.execute("SELECT name, body, crc FROM documents"):
+            if crc != document_crc(name, body):
+                yield f"document {name!r}: its checksum does not fit"
+            elif not _is_json(body):
+                yield f"document {name!r}: is not JSON"
+        yield from _damaged_items(db, folder)
+    finally:
+        db.execute("COMMIT")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _damaged_items(db: sqlite3.Connection, folder: Path) -> Iterator[str]:
+    generation, dim = db.execute("SELECT generation, dim FROM vectors").fetchone()
+    path = vector_file(folder, generation)
+    used: set[int] = set()
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        yield f"{path.name}: {error.strerror}"
+        return
+    with file:
+        for *values, crc in db.execute("SELECT * FROM items ORDER BY row"):
+            *_, row, vector_crc = values
+            item = Item(*values[: len(COLUMNS)])
+            if record(item, row, vector_crc)[-1] != crc:
+                yield f"item {item.key}: the checksum of its catalogue row does not fit"
+                continue
+            if row == NO_ROW and item.removed:
+                continue
+            file.seek(row * dim * 4)
+            data = file.read(dim * 4)
+            if len(data) < dim * 4:
+                yield f"item {item.key}: {path.name} ends before its vector, row {row}"
+            elif zlib.crc32(data) != vector_crc:
+                yield f"item {item.key}: the checksum of its vector, row {row}, does not fit"
+            elif not np.isfinite(np.frombuffer(data, "<f4")).all():
+                yield f"item {item.key}: its vector holds a value that is not finite"
+            if row in used:
+                yield f"item {item.key}: its row {row} is also another item's"
+            used.add(row)

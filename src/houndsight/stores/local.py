@@ -1,0 +1,408 @@
+"""The local store, gallery format 1: one SQLite catalogue and one mapped file of vectors.
+
+Order of writing: vectors by pwrite, fsync, then the catalogue's commit. A row counts once the commit
+that names it is done; what a crash leaves behind it is ignored and overwritten.
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from houndsight import search
+from houndsight.errors import DamagedGallery, GalleryBusy, GalleryError, NewerFormat, NotAGallery
+from houndsight.stores import layout
+from houndsight.types import Item, Where
+
+__all__ = ["LocalStore"]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The live part of the catalogue as arrays, at one revision; rows of `ids` ascend.
+
+    `labels` are numbers into `names`, -1 for no label.
+    """
+
+    revision: int
+    generation: int
+    ids: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    names: dict[str, int]
+    vectors: NDArray[np.float32]
+    norms: NDArray[np.float64]
+
+
+class LocalStore:
+    """A folder with a catalogue and a vector file.
+
+    Parameters
+    ----------
+    folder
+        An existing gallery; use `create` for a new one.
+
+    Raises
+    ------
+    NotAGallery, NewerFormat, DamagedGallery
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / layout.CATALOGUE).is_file():
+            raise NotAGallery(
+                "there is no gallery here",
+                path=folder,
+                remedy="Make one with: houndsight index PHOTOS -g GALLERY",
+            )
+        # One connection for all threads; the lock keeps their statements apart.
+        self._lock = threading.RLock()
+        try:
+            self._db = layout.connect(folder)
+            self._check_format()
+            self.generation, self.dim = self._db.execute(
+                "SELECT generation, dim FROM vectors"
+            ).fetchone()
+        except (sqlite3.DatabaseError, TypeError) as error:
+            raise DamagedGallery(
+                f"the catalogue cannot be read: {error}",
+                path=folder / layout.CATALOGUE,
+                remedy="Restore it from a backup, or index the photos into a new gallery",
+            ) from error
+        self._snapshot: Snapshot | None = None
+
+    @classmethod
+    def create(cls, folder: Path, dim: int, documents: Mapping[str, Any]) -> "LocalStore":
+        """Make a new, empty store in a folder that is absent or empty.
+
+        Raises
+        ------
+        GalleryError
+            If the folder holds anything, or cannot be made.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Filled under another name first: a catalogue is there whole or not at all.
+            draft = folder / f".{layout.CATALOGUE}.draft"
+            # What a kill in this very place leaves behind is no reason to refuse.
+            for path in (draft, draft.with_name(f"{draft.name}-journal")):
+                path.unlink(missing_ok=True)
+            if {path.name for path in folder.iterdir()} - {layout.vector_file(folder, 1).name}:
+                raise NotAGallery(
+                    "is a folder with other things in it, and no gallery",
+                    path=folder,
+                    remedy="Name a new or empty folder for the gallery",
+                )
+            with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as db:
+                db.execute("PRAGMA synchronous = FULL")
+                db.execute("BEGIN")
+                for statement in layout.SCHEMA:
+                    db.execute(statement)
+                db.execute("INSERT INTO vectors VALUES (1, ?)", (dim,))
+                for name, body in documents.items():
+                    text = json.dumps(body, sort_keys=True)
+                    row = (name, text, layout.document_crc(name, text))
+                    db.execute("INSERT INTO documents VALUES (?, ?, ?)", row)
+                db.execute("COMMIT")
+            layout.vector_file(folder, 1).touch()
+            draft.rename(folder / layout.CATALOGUE)
+            layout.sync_folder(folder)
+        except OSError as error:
+            raise GalleryError(f"cannot be made: {error.strerror}", path=folder) from error
+        return cls(folder)
+
+    def _check_format(self) -> None:
+        (application,) = self._db.execute("PRAGMA application_id").fetchone()
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if application != layout.APPLICATION_ID:
+            raise NotAGallery("is no houndsight catalogue", path=self.folder / layout.CATALOGUE)
+        if version > layout.FORMAT:
+            raise NewerFormat(
+                f"is gallery format {version}, this houndsight reads up to {layout.FORMAT}",
+                path=self.folder,
+                remedy="Install a newer houndsight",
+            )
+
+    # Writing
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what is read and written inside all or nothing, and alone."""
+        with self._lock:
+            if self._db.in_transaction:
+                yield
+                return
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            except (sqlite3.OperationalError, OSError) as error:
+                raise GalleryError(
+                    f"cannot be written: {error}; nothing of this step was stored",
+                    path=self.folder,
+                    remedy="Check the space and the rights there, and run the command again",
+                ) from error
+
+    @contextlib.contextmanager
+    def appending(self) -> Iterator[None]:
+        """Hold the right to add vectors; GalleryBusy if another process holds it."""
+        lock = FileLock(self.folder / "append.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise GalleryBusy(
+                "another process is adding photos to this gallery",
+                path=self.folder,
+                remedy="Wait until it is done; searching and labelling work meanwhile",
+            ) from None
+        except OSError as error:
+            raise GalleryError(f"cannot be written: {error.strerror}", path=self.folder) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def put(self, items: Sequence[Item], vectors: Mapping[int, NDArray[np.float32]]) -> None:
+        """Write items; `vectors` holds those that are new or have changed, by item id."""
+        with self.transaction():
+            fresh = [item.id for item in items if item.id in vectors]
+            places = self._append([vectors[id_] for id_ in fresh]) if fresh else []
+            place = dict(zip(fresh, places, strict=True))
+            stored = self._places([item.id for item in items if item.id not in place])
+            self._db.executemany(
+                layout.INSERT_ITEM,
+                (layout.record(item, *(place.get(item.id) or stored[item.id])) for item in items),
+            )
+
+    def _append(self, vectors: list[NDArray[np.float32]]) -> list[tuple[int, int]]:
+        """Write rows behind the last that counts, and sync them; returns (row, crc) of each."""
+        block = np.ascontiguousarray(np.stack(vectors), dtype="<f4")
+        if block.shape[1] != self.dim:
+            raise GalleryError(
+                f"takes vectors of {self.dim} numbers, not {block.shape[1]}", path=self.folder
+            )
+        if not np.isfinite(block).all():
+            raise GalleryError("a vector holds a value that is not finite", path=self.folder)
+        self.generation = self._current_generation()
+        (last,) = self._db.execute("SELECT coalesce(max(row), -1) FROM items").fetchone()
+        first = last + 1
+        data = memoryview(block).cast("B")
+        handle = os.open(layout.vector_file(self.folder, self.generation), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            written = 0
+            while written < len(data):
+                written += os.pwrite(handle, data[written:], first * self.dim * 4 + written)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        return [(first + n, zlib.crc32(row)) for n, row in enumerate(block)]
+
+    def put_document(self, name: str, body: Any | None) -> None:
+        """Write a document; None takes it away."""
+        with self.transaction():
+            if body is None:
+                self._db.execute("DELETE FROM documents WHERE name = ?", (name,))
+            else:
+                text = json.dumps(body, sort_keys=True)
+                row = (name, text, layout.document_crc(name, text))
+                self._db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", row)
+
+    # Reading
+
+    def items(self, ids: Collection[int] | None = None) -> list[Item]:
+        """Return items by id, all when `ids` is None; removed ones too; ordered by id."""
+        return self._items("id", ids)
+
+    def with_digests(self, digests: Collection[bytes]) -> list[Item]:
+        """Return the items of which the store holds the vector, with one of these digests."""
+        return self._items("digest", digests, f"row != {layout.NO_ROW}")
+
+    def at(self, root: int, paths: Collection[bytes]) -> list[Item]:
+        """Return the items of a root at these paths; removed ones too."""
+        return self._items("path", paths, f"root = {int(root)}")
+
+    def _items(
+        self, column: str, values: Collection[Any] | None, condition: str = "1"
+    ) -> list[Item]:
+        names = ", ".join(layout.COLUMNS)
+        found: list[Item] = []
+        with self._lock:
+            for chunk in [None] if values is None else layout.chunks(list(values)):
+                among = "" if chunk is None else f"{column} IN ({', '.join('?' * len(chunk))}) AND "
+                rows = self._db.execute(
+                    f"SELECT {names} FROM items WHERE {among}{condition}", chunk or ()
+                )
+                found.extend(Item(*row) for row in rows)
+        return sorted(found, key=lambda item: item.id)
+
+    def documents(self, prefix: str) -> dict[str, Any]:
+        """Return the documents whose names begin so, by name, in order of their names."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT name, body FROM documents WHERE substr(name, 1, ?) = ? ORDER BY name",
+                (len(prefix), prefix),
+            ).fetchall()
+        return {name: json.loads(body) for name, body in rows}
+
+    def revision(self) -> int:
+        """Return a number that changes when anything was committed, by any process."""
+        with self._lock:
+            (others,) = self._db.execute("PRAGMA data_version").fetchone()
+            return int(others) * (1 << 40) + self._db.total_changes
+
+    def vectors(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the vectors (n, dim) of items, removed ones too, in the order asked for."""
+        with self._lock:
+            places = self._places(ids)
+            given_up = [id_ for id_, (row, _) in places.items() if row == layout.NO_ROW]
+            if given_up:
+                raise GalleryError(
+                    f"gave up the vector of item {given_up[0]:016x} when it was compacted",
+                    path=self.folder,
+                )
+            mapped = self._map(max((row for row, _ in places.values()), default=-1) + 1)
+        return np.asarray(mapped[[places[id_][0] for id_ in ids]]).reshape(len(ids), self.dim)
+
+    def _places(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Return (row, crc) by id."""
+        places: dict[int, tuple[int, int]] = {}
+        for chunk in layout.chunks(list(ids)):
+            among = ", ".join("?" * len(chunk))
+            for id_, row, crc in self._db.execute(
+                f"SELECT id, row, vector_crc FROM items WHERE id IN ({among})", chunk
+            ):
+                places[id_] = (row, crc)
+        missing = [id_ for id_ in ids if id_ not in places]
+        if missing:
+            raise GalleryError(f"holds no item {missing[0]:016x}", path=self.folder)
+        return places
+
+    def _current_generation(self) -> int:
+        (generation,) = self._db.execute("SELECT generation FROM vectors").fetchone()
+        return int(generation)
+
+    def _map(self, rows: int) -> NDArray[np.float32]:
+        """Map the first rows of the vector file; call it where the catalogue was just read."""
+        if rows == 0:
+            return np.empty((0, self.dim), np.float32)
+        self.generation = self._current_generation()
+        path = layout.vector_file(self.folder, self.generation)
+        try:
+            return np.memmap(path, np.dtype("<f4"), "r", shape=(rows, self.dim))
+        except (OSError, ValueError) as error:
+            raise DamagedGallery(
+                f"holds fewer than the {rows} vectors that the catalogue names",
+                path=path,
+                remedy="Run houndsight verify, and index the photos into a new gallery",
+            ) from error
+
+    # Searching
+
+    def candidates(
+        self, queries: NDArray[np.float32], k: int, where: Where
+    ) -> list[NDArray[np.int64]]:
+        """Return for each query ids of live items that surely contain its k nearest."""
+        now = self._live()
+        chosen = np.arange(len(now.ids))
+        if where.labels is not None:
+            wanted = [now.names[label] for label in where.labels if label in now.names]
+            chosen = np.flatnonzero(np.isin(now.labels, wanted))
+        elif where.labelled:
+            chosen = np.flatnonzero(now.labels >= 0)
+        rows = now.rows[chosen]
+        if 2 * len(rows) >= len(now.vectors):
+            # A product over the mapped file as it lies is cheaper than a copy of half of it.
+            found = search.candidates(queries, now.vectors, now.norms, k, rows)
+        else:
+            found = search.candidates(queries, now.vectors[rows], now.norms[rows], k)
+        return [now.ids[chosen[positions]] for positions in found]
+
+    def _live(self) -> Snapshot:
+        """Return the live part of the catalogue, read again only when something was committed."""
+        with self._lock:
+            revision = self.revision()
+            if self._snapshot is None or self._snapshot.revision != revision:
+                self._snapshot = self._read_live(revision)
+            return self._snapshot
+
+    def _read_live(self, revision: int) -> Snapshot:
+        own = not self._db.in_transaction
+        if own:
+            self._db.execute("BEGIN")  # one view of items and generation
+        try:
+            found = self._db.execute(
+                "SELECT id, row, label FROM items WHERE removed IS NULL ORDER BY row"
+            ).fetchall()
+            mapped = self._map(max((row for _, row, _ in found), default=-1) + 1)
+        finally:
+            if own:
+                self._db.execute("COMMIT")
+        names = {label: n for n, label in enumerate(sorted({lb for *_, lb in found if lb}))}
+        before = self._snapshot
+        known = before.norms if before and before.generation == self.generation else np.empty(0)
+        return Snapshot(
+            revision,
+            self.generation,
+            np.fromiter((id_ for id_, *_ in found), np.int64, len(found)),
+            np.fromiter((row for _, row, _ in found), np.int64, len(found)),
+            np.fromiter((names.get(lb, -1) for *_, lb in found), np.int64, len(found)),
+            names,
+            mapped,
+            np.concatenate([known[: len(mapped)], layout.norms(mapped[len(known) :])]),
+        )
+
+    # Upkeep
+
+    def verify(self) -> list[str]:
+        """Return what is damaged, one sentence each; nothing when all is well."""
+        with self._lock:
+            return list(layout.damage(self._db, self.folder))
+
+    def compact(self) -> int:
+        """Give back the room of removed and superseded vectors; returns bytes gained.
+
+        The kept rows are copied into a new file, to which one transaction switches; processes that
+        have the old file mapped go on reading it. Photos removed by hand stay known, without
+        vector, so that indexing does not bring them back.
+        """
+        with self.appending(), self.transaction():
+            old = self._current_generation()
+            rows = self._db.execute(
+                "SELECT id, row FROM items WHERE removed IS NULL ORDER BY row"
+            ).fetchall()
+            mapped = self._map(max((row for _, row in rows), default=-1) + 1)
+            path = layout.vector_file(self.folder, old + 1)
+            layout.copy_rows(mapped, [row for _, row in rows], path)
+            self._db.execute("DELETE FROM items WHERE removed IS NOT NULL AND removed != 'user'")
+            moved = {id_: n for n, (id_, _) in enumerate(rows)}
+            for record in self._db.execute("SELECT * FROM items").fetchall():
+                item = Item(*record[: len(layout.COLUMNS)])
+                row, crc = moved.get(item.id, layout.NO_ROW), record[-2]
+                self._db.execute(layout.INSERT_ITEM, layout.record(item, row, crc))
+            self._db.execute("UPDATE vectors SET generation = ?", (old + 1,))
+        before = layout.vector_file(self.folder, old)
+        gained = before.stat().st_size - path.stat().st_size
+        # Where a file in use cannot be deleted (Windows), it stays until the next time.
+        with contextlib.suppress(OSError):
+            before.unlink()
+        return gained
+
+    def close(self) -> None:
+        """Release files."""
+        with self._lock:
+            self._snapshot = None
+            self._db.close()
