@@ -1,0 +1,83 @@
+"""houndsight finds the images that look alike.
+
+    from houndsight import Embedder, Gallery, index
+
+    index("photos", "gallery")                        # new and changed photos only
+    with Gallery("gallery") as gallery:
+        embedder = Embedder.reopen(gallery.settings)
+        for match in gallery.search(embedder.embed("query.jpg"), k=5)[0]:
+            print(match.rank, match.item.label, match.distance)
+
+Names are loaded when they are first used, so that importing houndsight takes next to no time.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from houndsight.voting import Vote as Vote
+    from houndsight.voting import classify as classify
+    from houndsight.embedder import Embedder as Embedder
+    from houndsight.errors import CheckpointError as CheckpointError
+    from houndsight.errors import DamagedGallery as DamagedGallery
+    from houndsight.errors import FingerprintMismatch as FingerprintMismatch
+    from houndsight.errors import GalleryBusy as GalleryBusy
+    from houndsight.errors import GalleryError as GalleryError
+    from houndsight.errors import HoundsightError as HoundsightError
+    from houndsight.errors import ImageError as ImageError
+    from houndsight.errors import InputError as InputError
+    from houndsight.errors import ModelError as ModelError
+    from houndsight.errors import NewerFormat as NewerFormat
+    from houndsight.errors import NotAGallery as NotAGallery
+    from houndsight.errors import WeightsUnavailable as WeightsUnavailable
+    from houndsight.evaluation import Estimate as Estimate
+    from houndsight.evaluation import Report as Report
+    from houndsight.evaluation import evaluate as evaluate
+    from houndsight.gallery import Gallery as Gallery
+    from houndsight.indexing import IndexReport as IndexReport
+    from houndsight.indexing import Progress as Progress
+    from houndsight.indexing import index as index
+    from houndsight.models.spec import CATALOGUE as CATALOGUE
+    from houndsight.models.spec import ModelSpec as ModelSpec
+    from houndsight.queries import Query as Query
+    from houndsight.queries import read_queries as read_queries
+    from houndsight.search import distances as distances
+    from houndsight.types import Item as Item
+    from houndsight.types import Match as Match
+    from houndsight.types import Matches as Matches
+    from houndsight.types import Skipped as Skipped
+    from houndsight.types import Vectors as Vectors
+    from houndsight.types import Where as Where
+
+_HOMES = {
+    "voting": "Vote classify",
+    "embedder": "Embedder",
+    "errors": "CheckpointError DamagedGallery FingerprintMismatch GalleryBusy GalleryError "
+    "HoundsightError ImageError InputError ModelError NewerFormat NotAGallery WeightsUnavailable",
+    "evaluation": "Estimate Report evaluate",
+    "gallery": "Gallery",
+    "indexing": "IndexReport Progress index",
+    "models.spec": "CATALOGUE ModelSpec",
+    "queries": "Query read_queries",
+    "search": "distances",
+    "types": "Item Match Matches Skipped Vectors Where",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+try:
+    __version__ = version("houndsight")
+except PackageNotFoundError:  # run from a source tree that was not installed
+    __version__ = "0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'houndsight' has no attribute {name!r}")
+    return getattr(import_module(f"houndsight.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,67 @@
+"""The command line: parses, calls the library, renders, sets the exit code; nothing else."""
+
+import contextlib
+import os
+import sys
+import warnings
+
+import click
+
+from houndsight import __version__
+from houndsight.cli import asking, keeping, making, models
+from houndsight.cli.console import CODES, DAMAGED, DONE, FAILED, INTERRUPTED, SKIPPED, USAGE, err
+from houndsight.errors import HoundsightError
+
+__all__ = ["CODES", "DAMAGED", "DONE", "FAILED", "INTERRUPTED", "SKIPPED", "USAGE", "app", "main"]
+
+EPILOG = """\b
+Begin with:
+  houndsight demo                                see it work, without a download
+  houndsight index PHOTOS -g GALLERY             photos into a gallery
+  houndsight search -g GALLERY PHOTO             the nearest images
+  houndsight evaluate -g GALLERY                 how good the neighbours are
+
+\b
+Exit codes: """ + ", ".join(f"{code} {meaning}" for code, meaning in CODES.items())
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.version_option(__version__, prog_name="houndsight")
+def app() -> None:
+    """Find the images that look alike."""
+
+
+for module in (making, asking, keeping, models):
+    for command in module.COMMANDS:
+        app.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    # Photos of 90 to 179 million pixels are read all the same; larger ones are refused by name.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        result = app.main(arguments, prog_name="houndsight", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    except click.ClickException as error:
+        error.show()
+        return FAILED
+    except HoundsightError as error:
+        err(f"houndsight: error: {error}")
+        return FAILED
+    except (KeyboardInterrupt, click.Abort):
+        err("houndsight: stopped; what was stored before stays, and the same command goes on there")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has gone; nothing more can be said there.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return result if isinstance(result, int) else DONE

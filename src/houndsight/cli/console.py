@@ -1,0 +1,225 @@
+"""How commands talk: results on standard output, everything else on standard error."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from houndsight.errors import WeightsUnavailable, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from houndsight.embedder import Embedder
+    from houndsight.indexing import Progress
+    from houndsight.types import Skipped
+
+__all__ = [
+    "CODES",
+    "absolute",
+    "DAMAGED",
+    "DONE",
+    "FAILED",
+    "INTERRUPTED",
+    "SKIPPED",
+    "USAGE",
+    "download_bar",
+    "err",
+    "gallery_option",
+    "index_bar",
+    "json_option",
+    "k_option",
+    "load_embedder",
+    "model_options",
+    "out",
+    "reopen_embedder",
+    "show_skipped",
+    "write_json",
+]
+
+DONE, FAILED, USAGE, SKIPPED, DAMAGED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+CODES: Final = {
+    DONE: "done",
+    FAILED: "failed",
+    USAGE: "wrong usage",
+    SKIPPED: "done, but files were skipped",
+    DAMAGED: "verify found damage",
+    INTERRUPTED: "interrupted",
+}
+BUILT_IN = "efficientnet-lite0"
+DEFAULT = "resnet50"
+LISTED = 50
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def out() -> "Console":
+    """Return the console for results; wide where it is no terminal, so that no line is cut."""
+    from rich.console import Console
+
+    wide = None if sys.stdout.isatty() else 10_000
+    return Console(width=wide, soft_wrap=wide is not None, highlight=False, markup=False)
+
+
+def err(message: str) -> None:
+    """Write a line to standard error."""
+    click.echo(message, err=True)
+
+
+def write_json(value: Any) -> None:
+    """Write a JSON value to standard output, in ASCII so that any file name survives."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def show_skipped(skipped: "Sequence[Skipped]") -> int:
+    """List files that were skipped; return the exit code that says whether there were any."""
+    for skip in skipped[:LISTED]:
+        err(f"skipped: {printable(skip.path)}: {skip.reason}")
+    if len(skipped) > LISTED:
+        err(f"skipped: {len(skipped) - LISTED} more, see houndsight info --skipped")
+    return SKIPPED if skipped else DONE
+
+
+# Options that several commands have
+
+gallery_option = click.option(
+    "-g",
+    "--gallery",
+    required=True,
+    envvar="HOUNDSIGHT_GALLERY",
+    show_envvar=True,
+    metavar="GALLERY",
+    help="The gallery's folder.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+k_option = click.option(
+    "-k", default=20, show_default=True, type=click.IntRange(1), help="How many neighbours."
+)
+
+
+def model_options(command: F) -> F:
+    """Add the options that say how photos become vectors."""
+    for option in (
+        click.option("--raw", is_flag=True, help="Do not scale vectors to length 1 (the paper)."),
+        click.option(
+            "--image-size",
+            type=click.IntRange(32, 2048),
+            metavar="N",
+            help="Side of the square that the network sees, in pixels; 224 unless given.",
+        ),
+        click.option(
+            "--resize",
+            type=click.Choice(["squash", "crop"]),
+            help="squash: the whole photo to a square (default); crop: the centre.",
+        ),
+        click.option(
+            "--weights",
+            type=click.Path(exists=True, dir_okay=False),
+            metavar="FILE",
+            help="Weights for the model: a .safetensors or .pth file.",
+        ),
+        click.option(
+            "--model", metavar="NAME", help=f"See houndsight models; {DEFAULT} unless given."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def load_embedder(
+    *,
+    model: str | None,
+    weights: str | None,
+    image_size: int | None,
+    resize: Any,
+    raw: bool,
+) -> "Embedder":
+    """Load what the model options name; where the weights cannot be had, ask what to do."""
+    from houndsight.embedder import Embedder
+
+    def load(name: str) -> "Embedder":
+        with download_bar() as progress:
+            return Embedder.load(
+                name,
+                weights=weights,
+                image_size=image_size,
+                resize=resize,
+                normalise=not raw,
+                progress=progress,
+            )
+
+    try:
+        return load(model or DEFAULT)
+    except WeightsUnavailable as error:
+        if weights is not None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        err(f"houndsight: {error}")
+        question = f"Go on with the built-in model {BUILT_IN} instead? Its vectors are its own:"
+        if not click.confirm(f"{question} a gallery keeps its model", default=False, err=True):
+            raise
+        return load(BUILT_IN)
+
+
+def reopen_embedder(settings: dict[str, Any]) -> "Embedder":
+    """Load the embedder that a gallery was made with."""
+    from houndsight.embedder import Embedder
+
+    with download_bar() as progress:
+        return Embedder.reopen(settings, progress=progress)
+
+
+@contextlib.contextmanager
+def download_bar() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar while weights are downloaded; nothing if they are not."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("fetching weights"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    task = None
+
+    def progress(done: int, total: int) -> None:
+        nonlocal task
+        if task is None:
+            bar.start()
+            task = bar.add_task("", total=total)
+        bar.update(task, completed=done)
+
+    try:
+        yield progress
+    finally:
+        bar.stop()
+
+
+@contextlib.contextmanager
+def index_bar() -> "Iterator[Callable[[Progress], None]]":
+    """Show a bar with images a second and the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("indexing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.1f} images/s"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, rate=0.0)
+
+        def progress(now: "Progress") -> None:
+            rate = now.done / max(now.seconds, 1e-9)
+            bar.update(task, completed=now.done, total=now.total, rate=rate)
+
+        yield progress
+
+
+def absolute(path: str) -> bytes:
+    """Return a path as the catalogue keeps it."""
+    return os.path.abspath(os.fsencode(path))

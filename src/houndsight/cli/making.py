@@ -1,0 +1,177 @@
+"""Commands that make galleries and vectors: index, embed, demo."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from houndsight.cli.console import (
+    gallery_option,
+    index_bar,
+    json_option,
+    load_embedder,
+    model_options,
+    out,
+    reopen_embedder,
+    show_skipped,
+    write_json,
+)
+from houndsight.errors import InputError
+
+__all__ = ["COMMANDS"]
+
+
+@click.command(
+    epilog="Example: houndsight index photos -g my-gallery. Stopped at any moment, it goes on "
+    "where it was when it is run again."
+)
+@click.argument("photos")
+@gallery_option
+@click.option(
+    "--labels",
+    metavar="folder|none|FILE.csv",
+    help="Labels: the folder that holds a photo (default), none, or a CSV file (path,label).",
+)
+@model_options
+@click.option("--restore", is_flag=True, help="Take in again what was removed by hand.")
+@json_option
+def index(
+    photos: str,
+    gallery: str,
+    labels: str | None,
+    restore: bool,
+    as_json: bool,
+    **model: Any,
+) -> int:
+    """Bring a gallery up to date with a folder of PHOTOS.
+
+    Only photos that are new or have changed are embedded. Files that cannot be read are skipped
+    and listed.
+    """
+    from houndsight import indexing
+    from houndsight.gallery import Gallery
+    from houndsight.render.records import index_record
+
+    # Without model options an existing gallery loads its own, and only if there is work for it.
+    given = any(value not in (None, False) for value in model.values())
+    settings = Gallery(gallery).settings if Gallery.exists(gallery) else None
+
+    def embedder() -> Any:
+        if settings is None:
+            return load_embedder(**model)
+        return load_embedder(**_filled(settings, model)) if given else reopen_embedder(settings)
+
+    with index_bar() as progress:
+        report = indexing.index(
+            photos,
+            gallery,
+            embedder=embedder if given or settings is None else None,
+            labels=labels,
+            restore=restore,
+            progress=progress,
+        )
+    if as_json:
+        write_json(index_record(report))
+    else:
+        console = out()
+        speed = f", {report.embedded / report.seconds:.1f} images/s" if report.embedded else ""
+        console.print(
+            f"{report.new:,} new, {report.changed:,} changed, {report.renamed:,} renamed, "
+            f"{report.removed:,} removed, {report.unchanged:,} unchanged, "
+            f"{len(report.skipped):,} skipped ({report.seconds:.1f} s{speed})"
+        )
+        if report.relabelled:
+            console.print(f"{report.relabelled:,} photos have another label now")
+        if report.left_out:
+            console.print(f"{report.left_out:,} photos stay out, as they were removed by hand")
+        if report.passed_over:
+            kinds = ", ".join(f"{n:,} {kind}" for kind, n in report.passed_over.most_common())
+            console.print(f"passed over, as they are not named like photos: {kinds}")
+    return show_skipped(report.skipped)
+
+
+def _filled(settings: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+    """Complete the options given with the gallery's own settings, so that only they can differ."""
+    shape = settings["made_of"]["preprocessing"]
+    return {
+        "model": model["model"] or settings["model"],
+        "weights": model["weights"],
+        "image_size": model["image_size"] or shape["size"],
+        "resize": model["resize"] or shape["resize"],
+        "raw": model["raw"] or not settings["made_of"]["normalised"],
+    }
+
+
+@click.command(epilog="Example: houndsight embed dog.jpg holiday/ -o vectors.npz")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False),
+    metavar="FILE.npz",
+    help="Where to write the vectors.",
+)
+@model_options
+def embed(images: tuple[str, ...], output: str, **model: Any) -> int:
+    """Write the feature vectors of images, or of all images in folders.
+
+    The file holds `vectors` (n, dim) float32, `paths` (n), `fingerprint` and `model`; read it with
+    numpy.load.
+    """
+    from houndsight.render.files import write_npz
+    from houndsight.types import Skipped
+
+    if not output.endswith(".npz"):
+        raise InputError("does not end in .npz", path=output, remedy="Name it like vectors.npz")
+    paths, skipped = _photos(images)
+    embedder = load_embedder(**model)
+    found = list(embedder.embed_files(paths))
+    kept = [(path, vector) for path, vector in found if not isinstance(vector, Skipped)]
+    skipped += [vector for _, vector in found if isinstance(vector, Skipped)]
+    if kept:
+        write_npz(
+            Path(output),
+            vectors=[vector for _, vector in kept],
+            paths=[os.fsdecode(path) for path, _ in kept],
+            fingerprint=embedder.fingerprint,
+            model=embedder.model.name,
+        )
+        out().print(f"{len(kept):,} vectors of {embedder.dim} numbers in {output}")
+    code = show_skipped(skipped)
+    if not kept:
+        raise InputError("none of the images could be read, so nothing was written")
+    return code
+
+
+def _photos(names: tuple[str, ...]) -> tuple[list[bytes], list[Any]]:
+    from houndsight.images import find
+
+    paths: list[bytes] = []
+    skipped: list[Any] = []
+    for name in names:
+        path = os.path.abspath(os.fsencode(name))
+        if not os.path.isdir(path):
+            paths.append(path)
+            continue
+        listing = find(path)
+        paths.extend(os.path.join(path, found.path) for found in listing.photos)
+        skipped.extend(listing.skipped)
+    return paths, skipped
+
+
+@click.command(epilog="Example: houndsight demo")
+@click.argument("folder", default="houndsight-demo")
+def demo(folder: str) -> int:
+    """See the whole job done on drawings: no download, no photos of yours.
+
+    Draws a small set of cartoon dogs into FOLDER (./houndsight-demo unless given), and indexes,
+    searches and evaluates it, printing each command as you would type it.
+    """
+    from houndsight.cli.demo import run
+
+    return run(Path(folder))
+
+
+COMMANDS = [index, embed, demo]

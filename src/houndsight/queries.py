@@ -1,0 +1,161 @@
+"""Query photos: found, embedded, and what is known of them."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houndsight import images
+from houndsight.embedder import Embedder
+from houndsight.errors import ImageError, InputError
+from houndsight.gallery import GALLERY_MARK, Gallery
+from houndsight.labels import folder_label, labeller
+from houndsight.types import Item, Skipped, Vectors
+
+__all__ = ["Queries", "Query", "read_queries"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """A query photo.
+
+    Attributes
+    ----------
+    path
+        Its file.
+    label
+        Its label, if known.
+    own
+        Ids of gallery items that are this very file.
+    twins
+        Ids of gallery items with the same bytes elsewhere.
+    pixels
+        What the network takes; let go of once it is embedded.
+    """
+
+    path: bytes
+    label: str | None
+    own: frozenset[int] = frozenset()
+    twins: frozenset[int] = frozenset()
+    pixels: NDArray[np.float32] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queries:
+    """Query photos that could be read, their vectors in the same order, and those that could not.
+
+    `skipped` holds what could not be read.
+    """
+
+    photos: list[Query]
+    vectors: Vectors
+    skipped: list[Skipped]
+
+
+def read_queries(
+    gallery: Gallery,
+    embedder: Embedder,
+    names: Iterable[str | bytes | os.PathLike[str]],
+    *,
+    labels: str | None = None,
+) -> Queries:
+    """Find, read and embed query photos.
+
+    Parameters
+    ----------
+    gallery
+        Where they are to be searched for.
+    embedder
+        The gallery's embedder.
+    names
+        Photos and folders of photos.
+    labels
+        ``folder``, ``none``, or the path of a CSV file, for photos in folders; a photo directly in
+        the folder named has that folder's label only if the gallery knows it. When None, a photo's
+        label is that of an item with the same bytes, else the name of the folder that holds it,
+        where the gallery has such a label.
+
+    Raises
+    ------
+    InputError
+        If a name is neither a photo nor a folder with photos.
+    """
+    gallery.check(embedder)
+    found = list(_find(gallery, names, labels))
+    skipped = [one for one in found if isinstance(one, Skipped)]
+    photos: list[Query] = []
+    vectors: list[NDArray[np.float32]] = []
+
+    def read(query: Query) -> Query | _Unread:
+        try:
+            data = images.read(query.path).data
+            shape = embedder.preprocessing
+            image = images.decode(data, path=query.path, at_least=shape.decode_at_least).image
+            return _known(gallery, query, data, shape(image), guess=labels is None)
+        except ImageError as error:
+            return _Unread(Skipped(query.path, error.cause))
+
+    wanted = [one for one in found if isinstance(one, Query)]
+    for batch in embedder.stream(wanted, read):
+        for one, vector in batch:
+            if isinstance(one, _Unread):
+                skipped.append(one.skipped)
+            elif vector is not None:
+                photos.append(Query(one.path, one.label, one.own, one.twins))
+                vectors.append(vector)
+    values = np.stack(vectors) if vectors else np.empty((0, embedder.dim), np.float32)
+    return Queries(photos, Vectors(values, embedder.fingerprint), skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    skipped: Skipped
+    pixels: None = None
+
+
+def _find(
+    gallery: Gallery, names: Iterable[str | bytes | os.PathLike[str]], labels: str | None
+) -> Iterator[Query | Skipped]:
+    known = frozenset(gallery.labels()) if labels in (None, "folder") else frozenset()
+    for name in names:
+        path = os.path.abspath(os.fsencode(name))
+        if os.path.isdir(path):
+            listing = images.find(path, leave_out_with=GALLERY_MARK)
+            if not listing.photos:
+                raise InputError("holds no photo", path=path)
+            label_of, _ = labeller(labels or "none", path)
+            for found in listing.photos:
+                photo = os.path.join(path, found.path)
+                yield Query(photo, label_of(found.path) or _guess(photo, known))
+            yield from listing.skipped
+        else:
+            yield Query(path, _guess(path, known))
+
+
+def _guess(path: bytes, known: frozenset[str]) -> str | None:
+    label = folder_label(path)
+    return label if label in known else None
+
+
+def _known(
+    gallery: Gallery, query: Query, data: bytes, pixels: NDArray[np.float32], *, guess: bool
+) -> Query:
+    """Add which items are this very file, and which have its bytes."""
+    equal = gallery.with_digest(hashlib.sha256(data).digest())
+    own = frozenset(item.id for item in equal if _same_file(gallery, item, query.path))
+    label = query.label
+    if guess and equal:
+        label = next((item.label for item in equal if item.label), label)
+    return Query(
+        query.path, label, own, frozenset(item.id for item in equal) - own, pixels
+    )
+
+
+def _same_file(gallery: Gallery, item: Item, path: bytes) -> bool:
+    try:
+        return os.path.samefile(gallery.path_of(item), path)
+    except OSError:
+        return False
