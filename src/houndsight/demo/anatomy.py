@@ -126,7 +126,6 @@ class Dog:
             )
             for i, (dx, dy) in enumerate(feet)
         ]
-        fluff = breed.fluff * 0.8
         belly = (hip[1] + chest[1]) / 2 + r * (1 - breed.waist) * 0.45
         return _Frame(
             hip=hip,

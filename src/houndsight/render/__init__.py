@@ -1,1 +1,1 @@
-"""Answers as pictures and pages: takes plain data, returns an image or a text, and writes nothing."""
+"""Answers as pictures and pages: plain data in, an image or a text out."""

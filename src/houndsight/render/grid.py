@@ -10,6 +10,7 @@ from typing import TypeAlias
 from PIL import Image, ImageDraw
 
 from houndsight.errors import InputError
+from houndsight.render.labels import one_line
 from houndsight.render.lettering import fitted, font_for, shown
 
 __all__ = ["Tile", "grid"]
@@ -152,6 +153,7 @@ class _Sheet:
         self, at: tuple[float, float], text: str, *, width: float, size: int, colour: Colour
     ) -> None:
         """Write one line from its upper left corner, shortened to the width."""
+        text = one_line(text)  # first, so that no font is chosen for a character that is not drawn
         font = font_for(text, size)
         line = fitted(shown(text, font), font, width)
         self.draw.text(at, line, font=font, fill=colour)

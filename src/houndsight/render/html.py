@@ -1,6 +1,6 @@
 """An evaluation or a set of answers as one HTML page that needs nothing but itself.
 
-Thumbnails are ``data:`` URIs and there is no script, so that the page can be kept beside the figures
+Thumbnails are ``data:`` URIs and there is no script, so that the page can be kept beside what
 it shows, sent by mail, and opened without a network. Every text that comes in is data: Jinja2
 escapes it, and the page's own content security policy lets nothing be loaded or run.
 """
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from houndsight.render.labels import one_line
 
 __all__ = ["Answer", "Card", "Figure", "page"]
 
@@ -52,7 +54,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of an evaluation, ready to be read.
+    """One figure of an evaluation, in words ready for display.
 
     Attributes
     ----------
@@ -76,18 +78,6 @@ def _data_uri(picture: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii")
 
 
-def _visible(text: str) -> str:
-    """Return the text with what would break a line or turn its direction as escapes.
-
-    HTML escaping leaves control characters alone: a newline would vanish, and a label with U+202E
-    would reverse whatever follows it.
-    """
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )
-
-
 @cache
 def _template() -> Template:
     environment = Environment(
@@ -98,7 +88,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = _data_uri
-    environment.filters["visible"] = _visible
+    environment.filters["one_line"] = one_line
     return environment.get_template("page.html.jinja")
 
 

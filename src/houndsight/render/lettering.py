@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from PIL import ImageFont
 
-from houndsight.errors import printable
+from houndsight.render.labels import JOINERS, one_line
 
 __all__ = ["Font", "fitted", "font_for", "shown"]
 
@@ -28,7 +28,7 @@ SYSTEM_FONTS = (
     "PingFang.ttc",
     "msyh.ttc",
 )
-"""Looked for by name where the system keeps its fonts, when the font within Pillow lacks a glyph."""
+"""Looked for by name among the system's fonts when the font within Pillow lacks a glyph."""
 
 ELLIPSIS = "…"
 
@@ -54,7 +54,7 @@ def _has(font: Font, char: str) -> bool:
     Pillow does not show a font's character map; a character that it lacks comes out as the same
     picture as U+10FFFF, which no font has.
     """
-    if char.isspace():
+    if char.isspace() or char in JOINERS:
         return True
     try:
         lacking, drawn = font.getmask("\U0010ffff"), font.getmask(char)
@@ -64,7 +64,7 @@ def _has(font: Font, char: str) -> bool:
 
 
 def font_for(text: str, size: int) -> Font:
-    """Return the font for a text: Pillow's own, else the first at hand that lacks the fewest glyphs.
+    """Return the font for a text: Pillow's own, else the one at hand that lacks the fewest glyphs.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def shown(text: str, font: Font) -> str:
     """Return the text as this font can show it on one line, the rest as backslash escapes."""
     return "".join(
         char if _has(font, char) else char.encode("unicode_escape").decode("ascii")
-        for char in printable(text)
+        for char in one_line(text)
     )
 
 
