@@ -16,8 +16,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from houndsight.voting import Vote as Vote
-    from houndsight.voting import classify as classify
     from houndsight.embedder import Embedder as Embedder
     from houndsight.errors import CheckpointError as CheckpointError
     from houndsight.errors import DamagedGallery as DamagedGallery
@@ -49,6 +47,8 @@ if TYPE_CHECKING:
     from houndsight.types import Skipped as Skipped
     from houndsight.types import Vectors as Vectors
     from houndsight.types import Where as Where
+    from houndsight.voting import Vote as Vote
+    from houndsight.voting import classify as classify
 
 _HOMES = {
     "voting": "Vote classify",

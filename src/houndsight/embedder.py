@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL import __version__ as PILLOW_VERSION
 
 from houndsight import images
 from houndsight.errors import FingerprintMismatch, ImageError
@@ -35,7 +36,9 @@ class Prepared(Protocol):
     """What a photo has become on a decoding thread; `pixels` is None where none are wanted."""
 
     @property
-    def pixels(self) -> NDArray[np.float32] | None: ...
+    def pixels(self) -> NDArray[np.float32] | None:
+        """What the network takes, float32 (3, size, size)."""
+        ...
 
 
 S = TypeVar("S")
@@ -219,7 +222,7 @@ class Embedder:
             "dim": self.dim,
             "made_of": self.made_of,
             "fingerprint": self.fingerprint,
-            "versions": {"pillow": Image.__version__, **self.runtime.versions},
+            "versions": {"pillow": PILLOW_VERSION, **self.runtime.versions},
         }
 
     def embed(
@@ -253,7 +256,9 @@ class Embedder:
             np.stack(found) if found else np.empty((0, self.dim), np.float32), self.fingerprint
         )
 
-    def embed_files(self, paths: Iterable[bytes]) -> Iterator[tuple[bytes, NDArray[np.float32] | Skipped]]:
+    def embed_files(
+        self, paths: Iterable[bytes]
+    ) -> Iterator[tuple[bytes, NDArray[np.float32] | Skipped]]:
         """Yield for each file, in order, its vector (dim,) or why there is none."""
         for batch in self.stream(paths, self._try_shape):
             for photo, vector in batch:
@@ -278,7 +283,7 @@ class Embedder:
 
     def stream(
         self, sources: Iterable[S], prepare: Callable[[S], P]
-    ) -> Iterator[list[tuple[P, NDArray[np.float32] | None]]]:
+    ) -> Generator[list[tuple[P, NDArray[np.float32] | None]]]:
         """Prepare sources on threads, a bounded number ahead, and embed them in batches.
 
         Parameters
@@ -315,8 +320,8 @@ class Embedder:
         if self.normalise:
             lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
             # A vector of zeros has no direction: it stays as it is.
-            vectors = vectors / np.where(lengths > 0, lengths, 1.0)
-        return vectors.astype(np.float32)
+            return (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
+        return vectors
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from houndsight.voting import classify
 from houndsight.errors import InputError
 from houndsight.gallery import Gallery
 from houndsight.queries import Queries
 from houndsight.types import Item, Match, Vectors, Where
+from houndsight.voting import classify
 
 __all__ = ["Estimate", "LabelFigures", "Report", "evaluate", "wilson"]
 
@@ -212,9 +212,7 @@ def _report(
     ]
     # Where the gallery has fewer than k other photos, the share is over those there are.
     precision = np.array([np.mean(hits) if hits else 0.0 for hits in right])
-    voted = np.array(
-        [classify(f).label == c.label for c, f in zip(cases, neighbours, strict=True)]
-    )
+    voted = np.array([classify(f).label == c.label for c, f in zip(cases, neighbours, strict=True)])
     return Report(
         precision_at_k=bootstrap(precision, seed),
         recall_at_1=wilson([any(hits[:1]) for hits in right]),
@@ -279,7 +277,7 @@ def wilson(hits: Sequence[bool]) -> Estimate:
 
 
 def bootstrap(values: NDArray[np.float64], seed: int) -> Estimate:
-    """Mean with the 95 % percentile bootstrap interval over queries (Efron 1979), 2,000 resamples."""
+    """Mean with its 95 % percentile bootstrap interval: 2,000 resamples of queries (Efron 1979)."""
     rng = np.random.default_rng(seed)
     means = np.array(
         [values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]

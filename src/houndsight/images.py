@@ -16,9 +16,7 @@ from houndsight.types import Skipped
 
 __all__ = ["Decoded", "File", "Found", "Listing", "decode", "find", "is_photo", "read", "thumbnail"]
 
-EXTENSIONS = frozenset(
-    b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .avif".split()
-)
+EXTENSIONS = frozenset(b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .avif".split())
 # MPO is what Pillow calls a JPEG with further pictures behind the first, as phones write them.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 MAX_BYTES = 1 << 30

@@ -4,7 +4,7 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
@@ -137,7 +137,7 @@ def index(
         raise InputError(
             f"holds no photo ({others} other files, {len(listing.skipped)} unreadable)",
             path=place,
-            remedy="Photos end in .jpg, .png, .webp, .gif, .tif, .bmp or .avif; is a drive missing?",
+            remedy="Photos end in .jpg, .png, .webp, .gif, .tif, .bmp or .avif; is a drive away?",
         )
     if labels not in (None, "folder", "none"):
         labels = os.path.abspath(labels)
@@ -290,7 +290,7 @@ def _take_in(
     root: Root,
     plan: _Plan,
     read: Callable[[Found], _Read],
-) -> Iterator[Counter[str]]:
+) -> Generator[Counter[str]]:
     """Embed and store batch by batch; yields what each commit has done."""
     gone = {item.id for item in plan.gone}
     with closing(embedder.stream(plan.work, read)) as batches:

@@ -30,7 +30,7 @@ class Preprocessing:
         ``squash``: the whole photo to a square; ``crop``: short side to round(size * 256 / 224),
         then the centre.
     scale, mean, std
-        A channel value of 0..255 becomes ``(value * scale - mean) / std``; mean and std are R, G, B.
+        A channel value of 0..255 becomes ``(value * scale - mean) / std``, in the order R, G, B.
     """
 
     size: int

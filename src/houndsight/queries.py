@@ -149,9 +149,7 @@ def _known(
     label = query.label
     if guess and equal:
         label = next((item.label for item in equal if item.label), label)
-    return Query(
-        query.path, label, own, frozenset(item.id for item in equal) - own, pixels
-    )
+    return Query(query.path, label, own, frozenset(item.id for item in equal) - own, pixels)
 
 
 def _same_file(gallery: Gallery, item: Item, path: bytes) -> bool:

@@ -136,9 +136,7 @@ def _known_labels(gallery: "Gallery", wanted: Sequence[str]) -> frozenset[str]:
     return frozenset(wanted)
 
 
-def _draw(
-    gallery: "Gallery", queries: "Queries", found: "list[list[Match]]", target: Path
-) -> None:
+def _draw(gallery: "Gallery", queries: "Queries", found: "list[list[Match]]", target: Path) -> None:
     from houndsight.render.answers import answer_grid
 
     several = len(queries.photos) > 1 or target.is_dir() or not target.suffix
@@ -160,9 +158,7 @@ def _draw(
 @k_option
 @self_option
 @json_option
-def classify(
-    photos: tuple[str, ...], gallery: str, k: int, with_self: bool, as_json: bool
-) -> int:
+def classify(photos: tuple[str, ...], gallery: str, k: int, with_self: bool, as_json: bool) -> int:
     """Say which label most of the nearest labelled photos have.
 
     Ties go to the tied label whose photo is nearest. The share is the winner's part of the votes.

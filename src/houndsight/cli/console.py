@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CODES",
-    "absolute",
     "DAMAGED",
     "DONE",
     "FAILED",
     "INTERRUPTED",
     "SKIPPED",
     "USAGE",
+    "absolute",
     "download_bar",
     "err",
     "gallery_option",

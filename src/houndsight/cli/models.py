@@ -1,6 +1,7 @@
 """The command that lists and fetches models."""
 
 import os
+from typing import Any
 
 import click
 
@@ -19,7 +20,7 @@ def models(context: click.Context, as_json: bool) -> int:
     from houndsight.models.spec import CATALOGUE
     from houndsight.models.weights import locate
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": spec.name,
             "dim": spec.dim,

@@ -84,7 +84,7 @@ def _read(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
         raise Refused("the file is empty")
     if head.startswith(b"PK"):
         return read_zip(file, size)
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= min(size, _MAX_HEADER):
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_HEADER:
         return _read_safetensors(file, size)
     if head.startswith(b"\x80"):
         return read_legacy(file, size)

@@ -120,13 +120,14 @@ def download(url: str, path: Path, size: int, digest: str, progress: Progress | 
     import requests
 
     for attempt in range(1, _TRIES + 1):
-        bar = _Bar(size, progress)
-        # Asking for the file as it is: a compressed answer would make the sizes disagree.
+        answers: list[requests.Response] = []
         get = pooch.HTTPDownloader(
-            progressbar=bar,
+            progressbar=_Bar(size, progress),
             chunk_size=_CHUNK,
             timeout=_TIMEOUT_S,
+            # As it is: a compressed answer would make the sizes disagree.
             headers={"Accept-Encoding": "identity"},
+            hooks={"response": lambda answer, **_: answers.append(answer)},
         )
         try:
             get(url, str(path), None)
@@ -141,6 +142,9 @@ def download(url: str, path: Path, size: int, digest: str, progress: Progress | 
                 raise WeightsUnavailable(f"{url} cannot be reached: {_reason(error)}") from error
         else:
             break
+        finally:
+            for answer in answers:  # Pooch leaves the connection of one that was cut off open
+                answer.close()
         time.sleep(_WAIT_S * attempt)
     got = path.stat().st_size
     if got != size:

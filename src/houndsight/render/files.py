@@ -31,7 +31,7 @@ def _draft(path: Path) -> Iterator[Path]:
 def write_npz(path: Path, **arrays: Any) -> None:
     """Write arrays, or what makes them, into an .npz file that needs no pickle to read."""
     with _draft(path) as draft, draft.open("wb") as file:
-        np.savez(file, **{name: np.asarray(values) for name, values in arrays.items()})
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def export(gallery: Gallery, path: Path) -> int:
@@ -73,7 +73,7 @@ def export(gallery: Gallery, path: Path) -> int:
             )
             for item, name in zip(items, paths, strict=True)
         ]
-        _write_csv(path, "id path label label_source width height bytes sha256".split(), rows)
+        _write_csv(path, ["id", "path", "label", "label_source", "width", "height", "bytes", "sha256"], rows)
     else:
         raise InputError("ends neither in .npz nor in .csv", path=path)
     return len(items)

@@ -1,4 +1,8 @@
-"""Answers as JSON values. Ids are 16 hex digits; a byte of a path that is not UTF-8 is \\udcXX."""
+"""Answers as JSON values.
+
+Ids are 16 hex digits. A byte of a path that is not UTF-8 is the lone surrogate U+DC80 to U+DCFF that
+Python's surrogateescape makes of it: os.fsencode gives the path back.
+"""
 
 import os
 from collections.abc import Sequence
@@ -69,7 +73,7 @@ def classify_records(queries: Queries, votes: Sequence[Vote]) -> list[dict[str, 
 
 def index_record(report: IndexReport) -> dict[str, Any]:
     """Return the counts of a run of `index`, and what was skipped."""
-    names = "new changed renamed unchanged removed relabelled left_out embedded seconds".split()
+    names = ["new", "changed", "renamed", "unchanged", "removed", "relabelled", "left_out", "embedded", "seconds"]
     return {
         **{name: getattr(report, name) for name in names},
         "skipped": len(report.skipped),

@@ -63,8 +63,11 @@ def classify_table(queries: Queries, votes: Sequence[Vote]) -> Table:
             Text(printable(query.path)),
             Text(label_text(vote.label)),
             f"{vote.share:.0%}",
-            Text(", ".join(f"{label_text(lb)} {n / sum(vote.counts.values()):.0%}"
-                           for lb, n in others)),
+            Text(
+                ", ".join(
+                    f"{label_text(lb)} {n / sum(vote.counts.values()):.0%}" for lb, n in others
+                )
+            ),
         )
     return table
 

@@ -1,7 +1,7 @@
 """The local store, gallery format 1: one SQLite catalogue and one mapped file of vectors.
 
-Order of writing: vectors by pwrite, fsync, then the catalogue's commit. A row counts once the commit
-that names it is done; what a crash leaves behind it is ignored and overwritten.
+Order of writing: vectors by pwrite, fsync, then the catalogue's commit. A row counts once the
+commit that names it is done; what a crash leaves behind it is ignored and overwritten.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from houndsight.stores import layout
 from houndsight.types import Item, Where
 
 __all__ = ["LocalStore"]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
@@ -200,8 +201,10 @@ class LocalStore:
         self.generation = self._current_generation()
         (last,) = self._db.execute("SELECT coalesce(max(row), -1) FROM items").fetchone()
         first = last + 1
-        data = memoryview(block).cast("B")
-        handle = os.open(layout.vector_file(self.folder, self.generation), os.O_RDWR | os.O_CREAT, 0o666)
+        data = memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+        handle = os.open(
+            layout.vector_file(self.folder, self.generation), os.O_RDWR | os.O_CREAT, 0o666
+        )
         try:
             written = 0
             while written < len(data):

@@ -93,7 +93,8 @@ class History:
             }
             if not left:
                 return None
-            name, body = list(left.items())[-1]
+            name = max(left)
+            body: dict[str, Any] = left[name]
             if body["action"] == "relocate":
                 roots = self.store.documents("roots")["roots"]
                 roots[body["root"]]["place"] = body["before"]

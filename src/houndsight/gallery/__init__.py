@@ -1,0 +1,12 @@
+"""The one way in and out of a store."""
+
+import os
+
+from houndsight.gallery.intake import Entry, Root
+from houndsight.gallery.library import Gallery
+from houndsight.stores.layout import CATALOGUE
+
+__all__ = ["GALLERY_MARK", "Entry", "Gallery", "Root"]
+
+# A folder that holds a file of this name is a gallery.
+GALLERY_MARK = os.fsencode(CATALOGUE)
