@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
-from PIL import __version__ as PILLOW_VERSION
 
 from houndsight import images
 from houndsight.errors import FingerprintMismatch, ImageError
-from houndsight.models.architectures import ARCHITECTURES
+from houndsight.models.architectures import architecture
 from houndsight.models.spec import ModelSpec, spec
 from houndsight.models.weights import Weights, keep, load, load_kept
 from houndsight.preprocess import Preprocessing, Resize
@@ -141,11 +141,14 @@ class Embedder:
         facts = spec(model)
         # Settings are judged before anything is downloaded.
         Preprocessing(image_size or facts.input_size, resize or facts.resize, 1, (0,) * 3, (1,) * 3)
-        loaded = load(facts, None if weights is None else Path(weights), progress)
-        if weights is not None:
-            keep(loaded, facts)
+        file = None if weights is None else Path(weights)
         return cls._build(
-            facts, loaded, image_size, resize, normalise=normalise, weights_file=weights is not None
+            facts,
+            lambda: load(facts, file, progress),
+            image_size=image_size,
+            resize=resize,
+            normalise=normalise,
+            weights_file=file is not None,
         )
 
     @classmethod
@@ -166,18 +169,15 @@ class Embedder:
         """
         facts = spec(settings["model"])
         made_of = settings["made_of"]
-        if settings["weights_file"]:
-            loaded = load_kept(facts, made_of["weights"])
-        else:
-            loaded = load(facts, None, progress)
+        kept, digest = settings["weights_file"], made_of["weights"]
         shape = made_of["preprocessing"]
         made = cls._build(
             facts,
-            loaded,
-            shape["size"],
-            shape["resize"],
+            lambda: load_kept(facts, digest) if kept else load(facts, None, progress),
+            image_size=shape["size"],
+            resize=shape["resize"],
             normalise=made_of["normalised"],
-            weights_file=settings["weights_file"],
+            weights_file=kept,
         )
         if made.fingerprint != settings["fingerprint"]:
             raise FingerprintMismatch(
@@ -188,26 +188,14 @@ class Embedder:
         return made
 
     @classmethod
-    def _build(
-        cls,
-        facts: ModelSpec,
-        loaded: Weights,
-        image_size: int | None,
-        resize: Resize | None,
-        *,
-        normalise: bool,
-        weights_file: bool,
-    ) -> "Embedder":
-        graph = ARCHITECTURES[facts.architecture].graph(loaded.arrays)
-        return cls(
-            facts,
-            OnnxRuntime(graph),
-            weights_digest=loaded.digest,
-            image_size=image_size,
-            resize=resize,
-            normalise=normalise,
-            weights_file=weights_file,
-        )
+    def _build(cls, facts: ModelSpec, read: Callable[[], Weights], **settings: Any) -> "Embedder":
+        loaded = read()
+        if settings["weights_file"]:
+            keep(loaded, facts)
+        digest = loaded.digest
+        graph = architecture(facts.architecture).graph(loaded.arrays)
+        del loaded  # a hundred megabytes that the session need not stand beside
+        return cls(facts, OnnxRuntime(graph), weights_digest=digest, **settings)
 
     @property
     def dim(self) -> int:
@@ -222,7 +210,7 @@ class Embedder:
             "dim": self.dim,
             "made_of": self.made_of,
             "fingerprint": self.fingerprint,
-            "versions": {"pillow": PILLOW_VERSION, **self.runtime.versions},
+            "versions": {"pillow": PIL.__version__, **self.runtime.versions},
         }
 
     def embed(

@@ -138,6 +138,8 @@ def evaluate(
         If there is nothing to score: no labelled query, or no labelled item to find.
     """
     items = [item for item in gallery.items() if item.label is not None]
+    if k < 1:
+        raise InputError(f"k is {k}", remedy="Ask for 1 neighbour or more")
     if len(items) < 2:
         raise InputError(
             f"holds {len(items)} labelled photos; figures need more",
@@ -154,7 +156,8 @@ def evaluate(
             "no query has a known label",
             remedy="Put the query photos in folders named by label, or give --labels FILE.csv",
         )
-    neighbours = _search(gallery, cases, k)
+    # recall@5 looks at five neighbours, however few the vote is over.
+    neighbours = _search(gallery, cases, max(k, 5))
     return _report(gallery, cases, neighbours, items, k, seed, queries is None, unlabelled)
 
 
@@ -210,8 +213,9 @@ def _report(
         [match.item.label == case.label for match in found]
         for case, found in zip(cases, neighbours, strict=True)
     ]
+    neighbours = [found[:k] for found in neighbours]
     # Where the gallery has fewer than k other photos, the share is over those there are.
-    precision = np.array([np.mean(hits) if hits else 0.0 for hits in right])
+    precision = np.array([np.mean(hits[:k]) if hits else 0.0 for hits in right])
     voted = np.array([classify(f).label == c.label for c, f in zip(cases, neighbours, strict=True)])
     return Report(
         precision_at_k=bootstrap(precision, seed),

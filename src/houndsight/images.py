@@ -11,16 +11,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from houndsight.errors import ImageError, InputError
+from houndsight.errors import ImageError, InputError, printable
 from houndsight.types import Skipped
 
 __all__ = ["Decoded", "File", "Found", "Listing", "decode", "find", "is_photo", "read", "thumbnail"]
 
 EXTENSIONS = frozenset(b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .avif".split())
-# MPO is what Pillow calls a JPEG with further pictures behind the first, as phones write them.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
+# "JPEG" opens MPO too (a JPEG with further pictures behind the first, as phones write them);
+# Pillow has no opener of that name, and to ask for it fails for every other kind of photo.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 MAX_BYTES = 1 << 30
 THUMBNAIL_SIZE = 256
+# Far deeper than people nest folders; Python's stack ends at about 490.
+MAX_DEPTH = 250
 # EXIF 2.32, tag 0x0112: how the stored rows and columns are to be turned for viewing.
 ORIENTATION_TAG = 0x0112
 ORIENTATIONS = {
@@ -159,6 +162,10 @@ def _walk_folder(
         reason = "is a link that leads back to a folder it lies in"
         listing.skipped.append(Skipped(full, reason))
         return
+    if len(above) > MAX_DEPTH:
+        listing.skipped.append(Skipped(full, f"lies more than {MAX_DEPTH} folders deep"))
+        listing.unseen.append(path)
+        return
     try:
         entries = _entries(full)
     except OSError as error:
@@ -260,9 +267,10 @@ def decode(data: bytes, *, path: bytes, at_least: int) -> Decoded:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             size = opened.size
             if opened.format in ("JPEG", "MPO"):
-                opened.draft(None, (at_least, at_least))  # type: ignore[arg-type]
-            orientation = _orientation(opened)
+                opened.draft(None, (at_least, at_least))
             opened.load()
+            # Only now: Pillow turns a TIFF itself while it loads it, and then forgets the tag.
+            orientation = _orientation(opened)
             image = _to_rgb(opened)
     except UnidentifiedImageError:
         raise ImageError(_what_instead(data), path=path) from None
@@ -272,7 +280,7 @@ def decode(data: bytes, *, path: bytes, at_least: int) -> Decoded:
         raise ImageError("needs more memory to decode than there is", path=path) from None
     except Exception as error:  # decoders raise nearly anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"is damaged: {reason}", path=path) from None
+        raise ImageError(f"is damaged: {printable(reason)}", path=path) from None
     if orientation in ORIENTATIONS:
         image = image.transpose(ORIENTATIONS[orientation])
         if orientation >= 5:
@@ -299,7 +307,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _from_deep(image: Image.Image) -> Image.Image:
     """Scale more than 8 bits a channel to 8: Pillow's own convert() clips at 255."""
-    values = np.asarray(image).astype(np.float64)
+    # NaN and infinite stand for "no value" in scientific images: black.
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0.0))
     if image.mode.startswith("I;16") or (image.mode == "I" and 255 < top <= 65535):
         values /= 257.0

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
-from houndsight.errors import InputError
+from houndsight.errors import InputError, printable
 
 __all__ = ["Labeller", "folder_label", "labeller"]
 
@@ -71,7 +71,8 @@ def _read_csv(file: Path, root: bytes) -> dict[bytes, str]:
                     continue
                 if labels.setdefault(key, label) != label:
                     raise InputError(
-                        f"line {rows.line_num} gives {row['path']} a second label, {label}",
+                        f"line {rows.line_num} gives {printable(row['path'] or '')} a second label, "
+                        + printable(label),
                         path=file,
                         remedy="Leave one line for each photo",
                     )

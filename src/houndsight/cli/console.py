@@ -13,6 +13,7 @@ from houndsight.errors import WeightsUnavailable, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import ProgressColumn
 
     from houndsight.embedder import Embedder
     from houndsight.indexing import Progress
@@ -157,8 +158,8 @@ def load_embedder(
         if weights is not None or not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         err(f"houndsight: {error}")
-        question = f"Go on with the built-in model {BUILT_IN} instead? Its vectors are its own:"
-        if not click.confirm(f"{question} a gallery keeps its model", default=False, err=True):
+        question = f"Go on with the built-in model {BUILT_IN} instead? A gallery keeps its model"
+        if not click.confirm(question, default=False, err=True):
             raise
         return load(BUILT_IN)
 
@@ -172,50 +173,49 @@ def reopen_embedder(settings: dict[str, Any]) -> "Embedder":
 
 
 @contextlib.contextmanager
-def download_bar() -> Iterator[Callable[[int, int], None]]:
-    """Show a bar while weights are downloaded; nothing if they are not."""
+def _bar(*columns: "str | ProgressColumn") -> Iterator[Callable[..., None]]:
+    """Show a bar on a terminal from the first call of what is yielded on, not before.
+
+    Until then a question may be asked, and where nothing is to be done nothing is shown.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("fetching weights"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    bar = Bar(*columns, console=Console(stderr=True), transient=True)
-    task = None
+    console = Console(stderr=True)
+    bar = Bar(*columns, console=console, transient=True)
+    task = bar.add_task("", total=None)
 
-    def progress(done: int, total: int) -> None:
-        nonlocal task
-        if task is None:
+    def update(done: int, total: int, **values: Any) -> None:
+        if console.is_terminal:
+            bar.update(task, completed=done, total=total, **values)
             bar.start()
-            task = bar.add_task("", total=total)
-        bar.update(task, completed=done)
 
     try:
-        yield progress
+        yield update
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
+
+
+@contextlib.contextmanager
+def download_bar() -> Iterator[Callable[[int, int], None]]:
+    """Show how far the download of weights is."""
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
+
+    with _bar("fetching weights", BarColumn(), DownloadColumn(), TimeRemainingColumn()) as update:
+        yield update
 
 
 @contextlib.contextmanager
 def index_bar() -> "Iterator[Callable[[Progress], None]]":
-    """Show a bar with images a second and the time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    """Show how far indexing is, images a second, and the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("indexing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.1f} images/s"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None, rate=0.0)
+    rate = "{task.fields[rate]:.1f} images/s"
+    with _bar("indexing", BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn()) as update:
 
         def progress(now: "Progress") -> None:
-            rate = now.done / max(now.seconds, 1e-9)
-            bar.update(task, completed=now.done, total=now.total, rate=rate)
+            update(now.done, now.total, rate=now.done / max(now.seconds, 1e-9))
 
         yield progress
 

@@ -88,6 +88,6 @@ def _page(gallery: Path, queries: Path) -> str:
             report,
             list(zip(read.photos, found, strict=True))[::step],
             title="houndsight: cartoon dogs that look alike",
-            lead="Drawings of invented breeds, on backgrounds and in poses that mislead; each query "
-            "with its nearest neighbours, and how often these have its breed.",
+            lead="Drawings of invented breeds, on backgrounds and in poses that mislead; each "
+            "query with its nearest neighbours, and how often these have its breed.",
         )

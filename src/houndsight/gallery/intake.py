@@ -215,8 +215,7 @@ class Intake:
     ) -> NDArray[np.float32]:
         """Return an entry's vector: equal bytes get equal vectors, to the last bit."""
         if donor is not None:
-            (vector,) = self.store.vectors([donor.id])
-            return vector
+            return self.store.vectors([donor.id]).reshape(-1)
         if entry.digest not in fresh:
             if entry.vector is None:
                 raise GalleryError(

@@ -116,21 +116,11 @@ def download(url: str, path: Path, size: int, digest: str, progress: Progress | 
         The network failed, the server refused, or what it sent is another file. `path` may then
         hold a part: it is the caller's to remove.
     """
-    import pooch
     import requests
 
     for attempt in range(1, _TRIES + 1):
-        answers: list[requests.Response] = []
-        get = pooch.HTTPDownloader(
-            progressbar=_Bar(size, progress),
-            chunk_size=_CHUNK,
-            timeout=_TIMEOUT_S,
-            # As it is: a compressed answer would make the sizes disagree.
-            headers={"Accept-Encoding": "identity"},
-            hooks={"response": lambda answer, **_: answers.append(answer)},
-        )
         try:
-            get(url, str(path), None)
+            _get(url, path, _Bar(size, progress))
         except _TooLong:
             raise WeightsUnavailable(f"{url} is larger than the {size:,} bytes expected") from None
         except requests.HTTPError as error:
@@ -142,15 +132,33 @@ def download(url: str, path: Path, size: int, digest: str, progress: Progress | 
                 raise WeightsUnavailable(f"{url} cannot be reached: {_reason(error)}") from error
         else:
             break
-        finally:
-            for answer in answers:  # Pooch leaves the connection of one that was cut off open
-                answer.close()
         time.sleep(_WAIT_S * attempt)
     got = path.stat().st_size
     if got != size:
         raise WeightsUnavailable(f"{url} has {got:,} bytes, not the {size:,} expected")
     if sha256(path) != digest:
         raise WeightsUnavailable(f"{url} is another file than expected: its SHA-256 differs")
+
+
+def _get(url: str, path: Path, bar: _Bar) -> None:
+    """Fetch `url` into `path` once."""
+    import pooch
+    import requests
+
+    answers: list[requests.Response] = []
+    get = pooch.HTTPDownloader(
+        progressbar=bar,
+        chunk_size=_CHUNK,
+        timeout=_TIMEOUT_S,
+        # As it is: a compressed answer would make the sizes disagree.
+        headers={"Accept-Encoding": "identity"},
+        hooks={"response": lambda answer, **_: answers.append(answer)},
+    )
+    try:
+        get(url, str(path), None)
+    finally:
+        for answer in answers:  # Pooch leaves the connection of one that was cut off open
+            answer.close()
 
 
 def _reason(error: BaseException) -> str:

@@ -3,9 +3,9 @@
 A pickle is a program for a small stack machine. Python's own machine can call any function and set
 any attribute; `pickle.Unpickler.find_class` guards the first and not the second (BUILD). So this
 is a machine of our own, with only the instructions that tensors need: containers, numbers, strings,
-and six names. `REDUCE` builds one of our own frozen descriptions, `BUILD` is accepted on an ordered
-dict and its state dropped (real files hang `_metadata` there). Every other instruction and every
-other name is refused. Nothing outside this file is ever imported, called or changed.
+four functions and the kinds of storage. `REDUCE` builds one of our own frozen descriptions, `BUILD`
+is accepted on an ordered dict and its state dropped (real files hang `_metadata` there). All else
+is refused. Nothing outside this file is ever imported, called or changed.
 """
 
 from __future__ import annotations
@@ -145,21 +145,18 @@ def _storage(pid: object) -> Storage:
 
 
 _PUSH: Final = frozenset(
-    {
-        *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
-        *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"),
-        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
-    }
+    {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "BINUNICODE8"}
+    | {"SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"}
 )
 _CONSTANT: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType(
-    {
-        "NONE": lambda: None,
-        "NEWTRUE": lambda: True,
-        "NEWFALSE": lambda: False,
-        "EMPTY_TUPLE": tuple,
-        "EMPTY_LIST": list,
-        "EMPTY_DICT": dict,
-    }
+    {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False}
+    | {"EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict}
+)
+_ADMITTED: Final = (
+    _PUSH.union(_CONSTANT)
+    | {"PROTO", "FRAME", "MARK", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "STOP", "MEMOIZE"}
+    | {"BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "SETITEM", "SETITEMS", "APPEND"}
+    | {"APPENDS", "GLOBAL", "STACK_GLOBAL", "BINPERSID", "REDUCE", "BUILD"}
 )
 
 
@@ -171,6 +168,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.done = False
 
     def pop(self, count: int) -> list[Any]:
         """Take `count` values off the stack, but none from before the latest mark."""
@@ -189,9 +187,8 @@ class _Machine:
         return group
 
     def top(self) -> Any:
-        (value,) = self.pop(1)
-        self.stack.append(value)
-        return value
+        self.stack.extend(self.pop(1))
+        return self.stack[-1]
 
     def set_items(self, flat: list[Any]) -> None:
         target = self.top()
@@ -228,14 +225,10 @@ class _Machine:
             if arg not in self.memo:
                 raise Refused("it fetches a value that it did not keep")
             stack.append(self.memo[arg])
-        elif opcode == "SETITEM":
-            self.set_items(self.pop(2))
-        elif opcode == "SETITEMS":
-            self.set_items(self.pop_group())
-        elif opcode == "APPEND":
-            self.append(self.pop(1))
-        elif opcode == "APPENDS":
-            self.append(self.pop_group())
+        elif opcode in {"SETITEM", "SETITEMS"}:
+            self.set_items(self.pop(2) if opcode == "SETITEM" else self.pop_group())
+        elif opcode in {"APPEND", "APPENDS"}:
+            self.append(self.pop(1) if opcode == "APPEND" else self.pop_group())
         elif opcode == "GLOBAL":
             stack.append(_global(arg))
         elif opcode == "STACK_GLOBAL":
@@ -259,8 +252,10 @@ class _Machine:
             self.pop(1)  # the state: `_metadata`, of no use here
             if not isinstance(self.top(), _OrderedDict):
                 raise Refused("it changes the attributes of an object")
-        else:
-            raise Refused(f"it uses the instruction {opcode}, which tensors do not need")
+        elif opcode == "STOP":
+            if len(stack) != 1 or self.marks:
+                raise Refused("it ends with values left over")
+            self.done = True
 
 
 def unpickle(file: IO[bytes], storages: dict[str, Storage] | None = None) -> Any:
@@ -289,11 +284,16 @@ def unpickle(file: IO[bytes], storages: dict[str, Storage] | None = None) -> Any
     import pickletools
 
     machine = _Machine({} if storages is None else storages)
-    for opcode, arg, _ in pickletools.genops(file):
-        if opcode.name == "STOP":
-            (value,) = machine.pop(1)
-            if machine.stack or machine.marks:
-                raise Refused("it ends with values left over")
-            return value
+    known = {opcode.code: opcode for opcode in pickletools.opcodes if opcode.name in _ADMITTED}
+    while code := file.read(1):
+        opcode = known.get(code.decode("latin-1"))
+        if opcode is None:
+            raise Refused("it uses instructions that tensors do not need")
+        if opcode.name == "GLOBAL":  # pickletools' own reader would evaluate escapes
+            arg: Any = " ".join(file.readline().decode("ascii").rstrip("\n") for _ in "12")
+        else:
+            arg = opcode.arg.reader(file) if opcode.arg else None
         machine.step(opcode.name, arg)
+        if machine.done:
+            return machine.stack[0]
     raise Refused("it has no end")

@@ -14,6 +14,8 @@ from houndsight.gallery import Gallery
 
 __all__ = ["export", "write_npz"]
 
+CSV_COLUMNS = ("id", "path", "label", "label_source", "width", "height", "bytes", "sha256")
+
 
 @contextmanager
 def _draft(path: Path) -> Iterator[Path]:
@@ -73,17 +75,17 @@ def export(gallery: Gallery, path: Path) -> int:
             )
             for item, name in zip(items, paths, strict=True)
         ]
-        _write_csv(path, ["id", "path", "label", "label_source", "width", "height", "bytes", "sha256"], rows)
+        _write_csv(path, rows)
     else:
         raise InputError("ends neither in .npz nor in .csv", path=path)
     return len(items)
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def _write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> None:
     with (
         _draft(path) as draft,
         draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(header)
+        writer.writerow(CSV_COLUMNS)
         writer.writerows(rows)

@@ -1,7 +1,7 @@
 """Answers as JSON values.
 
-Ids are 16 hex digits. A byte of a path that is not UTF-8 is the lone surrogate U+DC80 to U+DCFF that
-Python's surrogateescape makes of it: os.fsencode gives the path back.
+Ids are 16 hex digits. A byte of a path that is not UTF-8 is the lone surrogate that Python's
+surrogateescape makes of it: os.fsencode gives the path back.
 """
 
 import os
@@ -73,9 +73,16 @@ def classify_records(queries: Queries, votes: Sequence[Vote]) -> list[dict[str, 
 
 def index_record(report: IndexReport) -> dict[str, Any]:
     """Return the counts of a run of `index`, and what was skipped."""
-    names = ["new", "changed", "renamed", "unchanged", "removed", "relabelled", "left_out", "embedded", "seconds"]
     return {
-        **{name: getattr(report, name) for name in names},
+        "new": report.new,
+        "changed": report.changed,
+        "renamed": report.renamed,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "relabelled": report.relabelled,
+        "left_out": report.left_out,
+        "embedded": report.embedded,
+        "seconds": report.seconds,
         "skipped": len(report.skipped),
         "skipped_files": skipped_records(report.skipped),
         "passed_over": dict(report.passed_over),
@@ -109,7 +116,7 @@ def info_record(gallery: Gallery) -> dict[str, Any]:
 
 
 def evaluation_record(report: Report) -> dict[str, Any]:
-    """Return a report as JSON values: the four figures as fractions, their intervals beside them."""
+    """Return a report as JSON values: figures as fractions, their intervals beside them."""
     names = ("precision_at_k", "recall_at_1", "recall_at_5", "vote_accuracy")
     estimates = {name: getattr(report, name) for name in names}
     return {

@@ -1,0 +1,36 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from fakes import write_photo
+
+LABELS = ("beagle", "collie", "pug")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache folder of the test's own (not made): nothing is read from or left in the user's."""
+    place = tmp_path.parent / f"{tmp_path.name}-cache"
+    monkeypatch.setenv("HOUNDSIGHT_CACHE", str(place))
+    return place
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with 3 labels x 4 JPEGs."""
+    folder = tmp_path / "photos"
+    for row, label in enumerate(LABELS):
+        for column in range(4):
+            write_photo(folder / label / f"{label}-{column}.jpg", 10 * row + column)
+    return folder
+
+
+@pytest.fixture
+def shared():
+    """The folder of data for development that is no part of the project."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    place = Path(os.environ.get("HOUNDSIGHT_SHARED") or beside)
+    if not place.is_dir():
+        pytest.skip(f"needs the development data, which are not at {place}")
+    return place

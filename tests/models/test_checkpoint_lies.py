@@ -1,0 +1,163 @@
+"""Checkpoints that contradict themselves, or are damaged, are refused and cost nothing."""
+
+import io
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from handwritten import (
+    FOUR,
+    SAMPLES,
+    both,
+    dictionary,
+    number,
+    sample,
+    string,
+    tensor,
+    write,
+    zipped,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from houndsight.errors import CheckpointError
+from houndsight.models.checkpoint import read_checkpoint
+
+
+def test_the_pickles_written_by_hand_are_right(tmp_path):
+    for content in both(dictionary(a=tensor(), b=tensor(shape=(2, 2), strides=(1, 2)))):
+        read = read_checkpoint(write(tmp_path / "a", content))
+        np.testing.assert_array_equal(read["a"], [1, 2, 3, 4])
+        np.testing.assert_array_equal(read["b"], [[1, 3], [2, 4]])
+
+
+HUGE = 1 << 60
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"offset": 1},
+        {"offset": -1},
+        {"shape": (5,)},
+        {"shape": (-4,)},
+        {"shape": (2,), "strides": (4,)},
+        {"shape": (2,), "strides": (-1,), "offset": 1},
+        {"shape": (8,), "strides": (0,)},
+        {"shape": (1 << 39,), "strides": (0,)},
+        {"shape": (HUGE,)},
+        {"strides": (HUGE,)},
+        {"offset": HUGE},
+        {"count": 3, "shape": (3,)},
+        {"count": HUGE},
+        {"count": 1 << 39},
+        {"count": -4},
+        {"shape": (2, 2)},
+        {"shape": (1,) * 65, "strides": (1,) * 65},
+        {"kind": "DoubleStorage"},
+        {"kind": "ComplexFloatStorage"},
+        {"key": "1"},
+        {"key": "../data.pkl"},
+        {"view": b"(" + string("1") + number(0) + number(4) + b"t"},
+    ],
+)
+def test_tensors_beyond_their_storage_are_refused(tmp_path, odd):
+    for content in both(dictionary(a=tensor(**odd))):
+        with pytest.raises(CheckpointError):
+            read_checkpoint(write(tmp_path / "a", content))
+
+
+def test_one_storage_has_one_size(tmp_path):
+    for content in both(dictionary(a=tensor(), b=tensor(count=2, shape=(2,)))):
+        with pytest.raises(CheckpointError, match="two ways"):
+            read_checkpoint(write(tmp_path / "a", content))
+
+
+def test_a_storage_shared_a_thousand_times_is_refused(tmp_path):
+    # Each would be a copy, as half precision becomes float32.
+    storage = np.ones(50_000, "<f2").tobytes()
+    half = tensor(count=50_000, shape=(50_000,), kind="HalfStorage")
+    content = zipped(dictionary(**{f"t{i}": half for i in range(100)}), {"0": storage})
+    with pytest.raises(CheckpointError, match="more data than it holds"):
+        read_checkpoint(write(tmp_path / "a", content))
+
+
+def test_compressed_archives_are_refused(tmp_path):
+    pickled = dictionary(a=tensor(count=1 << 20, shape=(1 << 20,)))
+    content = zipped(pickled, {"0": bytes(4 << 20)}, zipfile.ZIP_DEFLATED)
+    assert len(content) < 10_000
+    with pytest.raises(CheckpointError, match="compressed"):
+        read_checkpoint(write(tmp_path / "a", content))
+
+
+def test_overlapping_entries_are_refused(tmp_path):
+    """Two entries of the directory that point at the same bytes."""
+    storage = bytes(4000)
+    pickled = dictionary(
+        a=tensor(count=1000, shape=(1000,)), b=tensor(count=1000, shape=(1000,), key="1")
+    )
+    content = zipped(pickled, {"0": storage, "1": storage})
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        first, second = (archive.getinfo(f"a/data/{key}").header_offset for key in "01")
+    place = content.rindex(struct.pack("<I", second), 0, content.rindex(b"a/data/1"))
+    content = content[:place] + struct.pack("<I", first) + content[place + 4 :]
+    with pytest.raises(CheckpointError):
+        read_checkpoint(write(tmp_path / "a", content))
+
+
+def test_big_endian_is_refused(tmp_path):
+    content = zipped(dictionary(a=tensor()), {"0": FOUR}, order=b"big")
+    with pytest.raises(CheckpointError, match="big-endian"):
+        read_checkpoint(write(tmp_path / "a", content))
+    content = both(dictionary(a=tensor()))[0].replace(
+        b"little_endianq\x01\x88", b"little_endianq\x01\x89"
+    )
+    with pytest.raises(CheckpointError, match="big-endian"):
+        read_checkpoint(write(tmp_path / "a", content))
+
+
+# ---------------------------------------------------------------- damage
+
+
+def read_or_refuse(path):
+    try:
+        read = read_checkpoint(path)
+    except CheckpointError:
+        return
+    assert all(isinstance(array, np.ndarray) for array in read.values())
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_truncated_files_are_refused(tmp_path, name):
+    content = sample(name)
+    path = tmp_path / "cut"
+    step = max(1, len(content) // 300)
+    for length in [*range(0, len(content), step), len(content) - 1]:
+        with pytest.raises(CheckpointError):
+            read_checkpoint(write(path, content[:length]))
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    return tmp_path_factory.mktemp("damage") / "file"
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@settings(deadline=None, max_examples=150)
+@given(data=st.data())
+def test_damaged_bytes_never_surprise(scratch, name, data):
+    content = bytearray(sample(name))
+    # Half of the places near the ends, where headers and directories are.
+    ends = st.integers(0, 600) | st.integers(-600, -1)
+    places = st.one_of(st.integers(0, len(content) - 1), ends)
+    flips = st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=6)
+    for place, value in data.draw(flips):
+        content[place % len(content)] = value
+    read_or_refuse(write(scratch, bytes(content)))
+
+
+@settings(deadline=None, max_examples=300)
+@given(opcodes=st.binary(max_size=200))
+def test_random_pickles_never_surprise(scratch, opcodes):
+    read_or_refuse(write(scratch, zipped(b"\x80\x02" + opcodes + b".", {"0": FOUR})))

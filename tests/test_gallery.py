@@ -1,0 +1,406 @@
+"""The gallery and its local store: what goes in comes out, and damage is noticed."""
+
+import contextlib
+import multiprocessing
+import os
+import sqlite3
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import fake_embedder
+from houndsight import Gallery, InputError, Vectors, Where
+from houndsight.errors import (
+    DamagedGallery,
+    FingerprintMismatch,
+    GalleryBusy,
+    GalleryError,
+    NewerFormat,
+    NotAGallery,
+)
+from houndsight.gallery import Entry
+from houndsight.types import Skipped
+
+DIM = 192
+
+
+@pytest.fixture
+def embedder():
+    return fake_embedder()
+
+
+@pytest.fixture
+def gallery(tmp_path, embedder):
+    with Gallery.create(tmp_path / "gallery", embedder) as gallery:
+        yield gallery
+
+
+def entry(name, vector, label=None, digest=None):
+    digest = digest or name.encode().ljust(32, b"-")
+    source = "folder" if label else None
+    value = None if vector is None else np.asarray(vector, np.float32)
+    return Entry(os.fsencode(name), label, source, digest, 10, 20, 30, 40, value)
+
+
+def fill(gallery, tmp_path, count, labels=("a", "b", None), seed=0):
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((count, DIM)).astype(np.float32)
+    root = gallery.root(os.fsencode(tmp_path / "photos"), None)
+    gallery.add(
+        root,
+        [entry(f"{n:04d}.jpg", v, labels[n % len(labels)]) for n, v in enumerate(vectors)],
+    )
+    return root, vectors
+
+
+def vectors_of(gallery, values):
+    return Vectors(np.asarray(values, np.float32), gallery.fingerprint)
+
+
+def test_what_goes_in_comes_out_after_reopening(gallery, tmp_path):
+    root, vectors = fill(gallery, tmp_path, 30)
+    with Gallery(gallery.place) as again:
+        items = sorted(again.items(), key=lambda item: item.path)
+        assert [item.path for item in items] == [b"%04d.jpg" % n for n in range(30)]
+        assert np.array_equal(again.vectors(items).values, vectors)
+        assert again.labels() == {"a": 10, "b": 10}
+        assert again.path_of(items[0]) == os.path.join(root.place, b"0000.jpg")
+        assert items[0].key == f"{items[0].id:016x}"
+        assert all(0 <= item.id < 1 << 63 for item in items)
+        assert again.verify() == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    count=st.integers(1, 60),
+    removed=st.sets(st.integers(0, 59)),
+    k=st.integers(1, 70),
+    labels=st.none() | st.sets(st.sampled_from(["a", "b", "absent"])),
+    labelled=st.booleans(),
+    seed=st.integers(0, 5),
+)
+def test_search_equals_brute_force(tmp_path_factory, count, removed, k, labels, labelled, seed):
+    folder = tmp_path_factory.mktemp("g")
+    with Gallery.create(folder / "gallery", fake_embedder()) as gallery:
+        _, vectors = fill(gallery, folder, count, seed=seed)
+        items = {item.path: item for item in gallery.items()}
+        order = [items[b"%04d.jpg" % n] for n in range(count)]
+        gallery.remove([order[n].id for n in removed if n < count])
+        where = Where(None if labels is None else frozenset(labels), labelled)
+        query = vectors[:2] + np.float32(0.1)
+        hidden = [{order[0].id}, set()][: len(query)]
+        found = gallery.search(vectors_of(gallery, query), k, where=where, exclude=hidden)
+        for q, out, matches in zip(query, hidden, found, strict=True):
+            wanted = sorted(
+                (float(np.sqrt(((v.astype(np.float64) - q) ** 2).sum())), item.id)
+                for n, (v, item) in enumerate(zip(vectors, order, strict=True))
+                if n not in removed
+                and item.id not in out
+                and (labels is None or item.label in labels)
+                and (labels is not None or not labelled or item.label)
+            )[:k]
+            assert [m.item.id for m in matches] == [id_ for _, id_ in wanted]
+            assert np.allclose([m.distance for m in matches], [d for d, _ in wanted], rtol=1e-12)
+            assert [m.rank for m in matches] == list(range(1, len(wanted) + 1))
+
+
+def test_equal_distances_go_by_id_and_max_distance_cuts(gallery, tmp_path):
+    root = gallery.root(os.fsencode(tmp_path), None)
+    one = np.eye(1, DIM)[0]
+    gallery.add(root, [entry(f"{n}.jpg", one) for n in range(5)] + [entry("far.jpg", 3 * one)])
+    (matches,) = gallery.search(vectors_of(gallery, [one]), 9, max_distance=1.0)
+    assert [m.distance for m in matches] == [0.0] * 5
+    assert [m.item.id for m in matches] == sorted(m.item.id for m in matches)
+
+
+def test_a_foreign_vector_and_a_senseless_k_are_refused(gallery, tmp_path):
+    fill(gallery, tmp_path, 3)
+    with pytest.raises(FingerprintMismatch):
+        gallery.search(Vectors(np.zeros((1, DIM), np.float32), "other"))
+    with pytest.raises(InputError, match="k is 0"):
+        gallery.search(vectors_of(gallery, np.zeros((1, DIM))), 0)
+    with pytest.raises(FingerprintMismatch, match="image_size|preprocessing"):
+        gallery.check(fake_embedder(image_size=64))
+
+
+def test_an_empty_gallery_answers_with_nothing(gallery):
+    assert gallery.search(vectors_of(gallery, np.zeros((2, DIM))))[0] == []
+
+
+def test_equal_bytes_share_a_vector_but_not_an_identity(gallery, tmp_path):
+    root = gallery.root(os.fsencode(tmp_path), None)
+    one, other = np.random.default_rng(0).random((2, DIM))
+    same = b"s" * 32
+    gallery.add(root, [entry("a.jpg", one, digest=same), entry("b.jpg", other, digest=same)])
+    gallery.add(root, [entry("c.jpg", None, digest=same)])
+    items = gallery.items()
+    assert len({item.id for item in items}) == 3
+    stored = gallery.vectors(items).values
+    assert (stored == np.float32(one)).all()
+    assert len(gallery.with_digest(same)) == 3
+    with pytest.raises(GalleryError, match="taken out"):
+        gallery.add(root, [entry("d.jpg", None, digest=b"unknown".ljust(32))])
+    assert len(gallery) == 3
+
+
+def test_an_id_that_is_taken_gives_the_next_free_one(tmp_path, embedder):
+    with Gallery.create(tmp_path / "g", embedder) as gallery:
+        vector = np.ones(DIM)
+        first, second = (
+            gallery.root(os.fsencode(tmp_path / name), None) for name in ("one", "two")
+        )
+        gallery.add(first, [entry("a.jpg", vector)])
+        gallery.add(second, [entry("a.jpg", vector)])
+        low, high = sorted(item.id for item in gallery.items())
+        assert high == low + 1
+
+
+def test_rename_edit_and_relabel_keep_the_id(gallery, tmp_path):
+    root = gallery.root(os.fsencode(tmp_path), None)
+    one, two = np.random.default_rng(0).random((2, DIM))
+    gallery.add(root, [entry("a.jpg", one, "x")])
+    (item,) = gallery.items()
+    renamed = replace(entry("b.jpg", None, "y"), digest=item.digest)
+    assert gallery.add(root, [renamed], gone={item.id}) == {"renamed": 1}
+    (after,) = gallery.items()
+    assert (after.id, after.path, after.label) == (item.id, b"b.jpg", "y")
+    edited = entry("b.jpg", two, "y", digest=b"e" * 32)
+    assert gallery.add(root, [edited]) == {"changed": 1}
+    (after,) = gallery.items()
+    assert after.id == item.id
+    assert np.array_equal(gallery.vectors([after]).values[0], np.float32(two))
+    gallery.set_labels({item.id: "mine"}, source="user")
+    gallery.add(root, [replace(edited, label="folder's", mtime_ns=99)])
+    assert [(i.label, i.label_source) for i in gallery.items()] == [("mine", "user")]
+
+
+def test_every_change_can_be_undone(gallery, tmp_path):
+    fill(gallery, tmp_path, 4, labels=("a", None))
+    before = gallery.items()
+    ids = [item.id for item in before]
+    assert gallery.set_labels({ids[0]: "new", ids[1]: None}, source="user") == 2
+    assert gallery.remove(ids[:3]) == 3
+    assert len(gallery) == 1
+    (tmp_path / "moved").mkdir()
+    old = gallery.roots()[0].place
+    gallery.relocate(old, os.fsencode(tmp_path / "moved"))
+    assert gallery.roots()[0].place == os.fsencode(tmp_path / "moved")
+    assert [gallery.undo()["action"] for _ in range(3)] == ["relocate", "remove", "label"]
+    assert gallery.items() == before
+    assert gallery.roots()[0].place == old
+    assert gallery.undo() is None
+    assert gallery.remove(ids) == 4
+    assert gallery.undo()["action"] == "remove"
+    assert gallery.items() == before
+    assert gallery.verify() == []
+
+
+def test_an_index_label_never_replaces_a_users(gallery, tmp_path):
+    fill(gallery, tmp_path, 2, labels=("a",))
+    one, two = (item.id for item in gallery.items())
+    gallery.set_labels({one: None}, source="user")
+    assert gallery.set_labels({one: "b", two: "b"}, source="folder") == 1
+    assert {item.id: item.label for item in gallery.items()} == {one: None, two: "b"}
+
+
+def test_relocate_refuses_what_makes_no_sense(gallery, tmp_path):
+    fill(gallery, tmp_path, 1)
+    with pytest.raises(InputError, match="no such folder"):
+        gallery.relocate(b"/x", os.fsencode(tmp_path / "absent"))
+    with pytest.raises(InputError, match="Indexed folders:.*photos"):
+        gallery.relocate(b"/x", os.fsencode(tmp_path))
+
+
+def test_compact_gives_room_back_and_readers_keep_their_view(gallery, tmp_path):
+    fill(gallery, tmp_path, 50)
+    items = gallery.items()
+    query = gallery.vectors(items[:1])
+    reader = Gallery(gallery.place)
+    before = [m.distance for m in reader.search(query, 50)[0]]
+    mapped = reader.store._live().vectors
+    gallery.remove([item.id for item in items[10:]], by="index")
+    gallery.remove([items[9].id])
+    kept = gallery.vectors(items[:9]).values.copy()
+    assert gallery.compact() == 41 * DIM * 4
+    assert len(mapped[40]) == DIM  # the old file is gone, but this mapping of it is not
+    assert [m.item.id for m in reader.search(query, 50)[0]] == [
+        m.item.id for m in gallery.search(query, 50)[0]
+    ]
+    assert len(before) == 50
+    assert np.array_equal(gallery.vectors(items[:9]).values, kept)
+    assert gallery.verify() == []
+    assert sorted(p.name for p in gallery.place.glob("vectors-*")) == ["vectors-2.bin"]
+    with pytest.raises(InputError, match="compact"):
+        gallery.undo()
+    with pytest.raises(GalleryError, match="gave up"):
+        gallery.vectors([items[9]])
+    reader.close()
+
+
+def test_find_by_id_and_by_every_kind_of_path(gallery, tmp_path, monkeypatch):
+    fill(gallery, tmp_path, 2)
+    (tmp_path / "photos").mkdir()
+    item = next(item for item in gallery.items() if item.path == b"0000.jpg")
+    monkeypatch.chdir(tmp_path / "photos")
+    for name in (item.key, "0000.jpg", "./0000.jpg", str(tmp_path / "photos" / "0000.jpg")):
+        assert gallery.find(name) == item
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.find("absent.jpg")
+    gallery.remove([item.id])
+    with pytest.raises(InputError, match="not in the gallery"):
+        gallery.find(item.key)
+
+
+def test_roots_do_not_overlap(gallery, tmp_path):
+    outer = gallery.root(os.fsencode(tmp_path), "none")
+    assert gallery.root(os.fsencode(tmp_path), None) == outer
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert gallery.root(os.fsencode(tmp_path / "link"), None).number == outer.number
+    with pytest.raises(InputError, match="lies inside"):
+        gallery.root(os.fsencode(tmp_path / "inner"), None)
+
+
+def test_skipped_files_are_remembered(gallery, tmp_path):
+    root = gallery.root(os.fsencode(tmp_path), None)
+    bad, gone = (os.path.join(root.place, name) for name in (b"bad\n\xff.jpg", b"gone.jpg"))
+    gallery.add(root, [Skipped(bad, "is empty"), Skipped(gone, "away")], retry={bad: (0, 5)})
+    assert gallery.skipped() == [Skipped(bad, "is empty"), Skipped(gone, "away")]
+    assert gallery.unchanged_skips(root) == {b"bad\n\xff.jpg": (0, 5)}
+    gallery.forget_skipped(root, keep={b"bad\n\xff.jpg"}, unseen=())
+    assert gallery.skipped() == [Skipped(bad, "is empty")]
+
+
+def _append(place, ready, release):
+    with Gallery(place) as gallery, gallery.appending():
+        ready.set()
+        release.wait(30)
+
+
+def test_one_process_appends_while_labels_change(gallery, tmp_path):
+    root, _ = fill(gallery, tmp_path, 2, labels=("a",))
+    context = multiprocessing.get_context("spawn")
+    ready, release = context.Event(), context.Event()
+    process = context.Process(target=_append, args=(gallery.place, ready, release))
+    process.start()
+    try:
+        assert ready.wait(60)
+        with pytest.raises(GalleryBusy), gallery.appending():
+            pass
+        assert gallery.set_labels({gallery.items()[0].id: "b"}, source="user") == 1
+        assert gallery.remove([gallery.items()[1].id]) == 1
+    finally:
+        release.set()
+        process.join(60)
+    with gallery.appending():
+        gallery.add(root, [entry("late.jpg", np.ones(DIM))])
+    assert len(gallery) == 2
+
+
+def test_another_process_sees_each_commit(gallery, tmp_path):
+    fill(gallery, tmp_path, 3)
+    with Gallery(gallery.place) as other:
+        query = vectors_of(gallery, np.ones((1, DIM)))
+        assert len(other.search(query)[0]) == 3
+        gallery.add(other.roots()[0], [entry("x.jpg", np.ones(DIM))])
+        assert len(other.search(query)[0]) == 4
+        gallery.remove([gallery.items()[0].id])
+        assert len(other.search(query)[0]) == 3
+
+
+def test_a_failed_batch_leaves_nothing(gallery, tmp_path):
+    root, _ = fill(gallery, tmp_path, 2)
+    bad = np.full(DIM, np.nan)
+    with pytest.raises(GalleryError, match="not finite"):
+        gallery.add(root, [entry("ok.jpg", np.ones(DIM)), entry("bad.jpg", bad)])
+    with pytest.raises(GalleryError, match="192 numbers"):
+        gallery.add(root, [entry("short.jpg", np.ones(3))])
+    assert len(gallery) == 2
+    assert gallery.verify() == []
+
+
+def _columns(place, statement, *values):
+    with contextlib.closing(sqlite3.connect(place / "catalogue.sqlite")) as db, db:
+        db.execute(statement, values)
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("UPDATE items SET label = 'z' WHERE row = 1", "catalogue row"),
+        ("UPDATE items SET row = 0 WHERE row = 1", "catalogue row"),
+        ("UPDATE documents SET body = '{}' WHERE name = 'settings'", "document 'settings'"),
+        ("UPDATE vectors SET generation = 7", "vectors-7.bin"),
+    ],
+)
+def test_verify_notices_a_changed_catalogue(gallery, tmp_path, statement, says):
+    fill(gallery, tmp_path, 3)
+    assert gallery.verify() == []
+    _columns(gallery.place, statement)
+    damage = gallery.verify()
+    assert len(damage) == 1
+    assert says in damage[0]
+
+
+@settings(max_examples=20, deadline=None)
+@given(place=st.integers(0, 3 * DIM * 4 - 1), bit=st.integers(0, 7))
+def test_verify_notices_any_flipped_bit_of_a_vector(tmp_path_factory, place, bit):
+    folder = tmp_path_factory.mktemp("g")
+    with Gallery.create(folder / "gallery", fake_embedder()) as gallery:
+        fill(gallery, folder, 3)
+        file = gallery.place / "vectors-1.bin"
+        data = bytearray(file.read_bytes())
+        data[place] ^= 1 << bit
+        file.write_bytes(data)
+        assert len(gallery.verify()) == 1
+
+
+def test_verify_notices_a_cut_vector_file_and_search_says_so(gallery, tmp_path):
+    fill(gallery, tmp_path, 3)
+    file = gallery.place / "vectors-1.bin"
+    os.truncate(file, file.stat().st_size - 1)
+    assert len(gallery.verify()) == 1
+    with Gallery(gallery.place) as again, pytest.raises(DamagedGallery, match="fewer than the 3"):
+        again.search(vectors_of(gallery, np.ones((1, DIM))))
+
+
+def test_what_a_crash_left_behind_the_last_row_is_overwritten(gallery, tmp_path):
+    root, _ = fill(gallery, tmp_path, 2)
+    with (gallery.place / "vectors-1.bin").open("ab") as file:
+        file.write(b"half a vector")
+    gallery.add(root, [entry("next.jpg", np.full(DIM, 7.0))])
+    item = next(item for item in gallery.items() if item.path == b"next.jpg")
+    assert (gallery.vectors([item]).values == 7.0).all()
+    assert gallery.verify() == []
+
+
+def test_places_that_are_no_gallery_are_named(tmp_path, embedder):
+    with pytest.raises(NotAGallery, match="houndsight index"):
+        Gallery(tmp_path)
+    (tmp_path / "file.txt").write_text("x")
+    with pytest.raises(NotAGallery, match="other things"):
+        Gallery.create(tmp_path, embedder)
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+    (tmp_path / "catalogue.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(DamagedGallery):
+        Gallery(tmp_path)
+    (tmp_path / "catalogue.sqlite").unlink()
+    _columns(tmp_path, "CREATE TABLE other (x)")
+    with pytest.raises(NotAGallery, match="no houndsight catalogue"):
+        Gallery(tmp_path)
+
+
+def test_a_newer_format_is_refused_by_name(gallery):
+    _columns(gallery.place, "PRAGMA user_version = 99")
+    with pytest.raises(NewerFormat, match=r"format 99.*reads up to 1"):
+        Gallery(gallery.place)
+
+
+def test_a_kill_while_it_was_made_is_no_obstacle(tmp_path, embedder):
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / ".catalogue.sqlite.draft").write_bytes(b"half")
+    (tmp_path / "g" / "vectors-1.bin").touch()
+    with Gallery.create(tmp_path / "g", embedder) as gallery:
+        assert len(gallery) == 0

@@ -1,0 +1,307 @@
+"""Indexing: only what is new or changed is embedded, and nothing is lost or double."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakes import fake_embedder
+from houndsight import Gallery, InputError, index
+from houndsight.errors import FingerprintMismatch, GalleryBusy
+
+
+def draw(path, seed, size=(40, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(seed).integers(0, 255, (*size[::-1], 3), dtype=np.uint8)
+    Image.fromarray(values).save(path)
+
+
+@pytest.fixture
+def place(tmp_path):
+    folder = tmp_path / "photos"
+    for n in range(6):
+        draw(folder / ("beagle" if n % 2 else "n02085620-Chihuahua") / f"{n}.png", n)
+    draw(folder / "top.png", 99)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, place):
+    def run(photos=place, **more):
+        embedder = fake_embedder()
+        report = index(photos, tmp_path / "gallery", embedder=embedder, **more)
+        assert embedder.runtime.images == report.embedded
+        with Gallery(tmp_path / "gallery") as gallery:
+            assert gallery.verify() == []
+            items = {os.fsdecode(item.path): item for item in gallery.items()}
+        return report, items
+
+    return run
+
+
+def test_labels_come_from_folders(run):
+    report, items = run()
+    assert (report.new, report.embedded, report.skipped) == (7, 7, [])
+    assert {items["beagle/1.png"].label, items["beagle/5.png"].label} == {"beagle"}
+    assert items["n02085620-Chihuahua/0.png"].label == "Chihuahua"
+    assert items["top.png"].label is None
+    assert (items["top.png"].width, items["top.png"].height) == (40, 30)
+
+
+def test_again_embeds_nothing(run, place):
+    _, before = run()
+    report, after = run()
+    assert (report.unchanged, report.embedded) == (7, 0)
+    assert after == before
+    # The same bytes with another time are read, not embedded.
+    os.utime(place / "top.png", (1, 1))
+    report, after = run()
+    assert (report.unchanged, report.embedded) == (7, 0)
+    assert after["top.png"].id == before["top.png"].id
+
+
+def test_new_changed_renamed_and_removed_are_told_apart(run, place):
+    _, before = run()
+    draw(place / "beagle" / "new.png", 50)
+    draw(place / "beagle" / "1.png", 51)
+    (place / "beagle" / "3.png").rename(place / "n02085620-Chihuahua" / "moved.png")
+    (place / "beagle" / "5.png").unlink()
+    report, after = run()
+    counts = (report.new, report.changed, report.renamed, report.removed, report.unchanged)
+    assert counts == (1, 1, 1, 1, 4)
+    assert report.embedded == 2
+    assert after["beagle/1.png"].id == before["beagle/1.png"].id
+    moved = after["n02085620-Chihuahua/moved.png"]
+    assert (moved.id, moved.label) == (before["beagle/3.png"].id, "Chihuahua")
+    assert "beagle/5.png" not in after
+    # What comes back is known again, without embedding.
+    draw(place / "beagle" / "5.png", 5)
+    report, after = run()
+    assert (report.new, report.embedded) == (1, 0)
+    assert after["beagle/5.png"].id == before["beagle/5.png"].id
+
+
+def test_a_swap_of_two_files_keeps_paths_and_vectors_right(run, place, tmp_path):
+    _, before = run()
+    a, b = place / "beagle" / "1.png", place / "beagle" / "3.png"
+    a.rename(place / "x")
+    b.rename(a)
+    (place / "x").rename(b)
+    os.utime(a, (5, 5))
+    os.utime(b, (6, 6))
+    report, after = run()
+    assert (report.changed, report.embedded) == (2, 0)
+    with Gallery(tmp_path / "gallery") as gallery:
+        for path in (a, b):
+            item = after[f"beagle/{path.name}"]
+            stored = gallery.vectors([item]).values[0]
+            assert np.array_equal(stored, fake_embedder().embed(path).values[0])
+    assert after["beagle/1.png"].id == before["beagle/1.png"].id
+
+
+def test_copies_share_one_run_of_the_network(run, place):
+    for n in range(5):
+        shutil.copy(place / "top.png", place / f"copy{n}.png")
+    report, items = run()
+    assert len(items) == 12
+    (place / "late").mkdir()
+    shutil.copy(place / "top.png", place / "late" / "copy.png")
+    report, items = run()
+    assert (report.new, report.embedded) == (1, 0)
+    assert items["late/copy.png"].width == 40
+
+
+def test_a_folder_that_cannot_be_read_loses_nothing(run, place, monkeypatch):
+    run()
+    real = os.scandir
+
+    def refuse(path):
+        if os.fsencode(path).endswith(b"beagle"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    report, items = run()
+    assert (report.removed, len(items)) == (0, 7)
+    assert [os.path.basename(skip.path) for skip in report.skipped] == [b"beagle"]
+    monkeypatch.undo()
+    report, items = run()
+    assert (report.unchanged, report.skipped) == (7, [])
+
+
+def test_an_empty_or_absent_root_is_an_error_and_takes_nothing_away(run, place, tmp_path):
+    run()
+    shutil.rmtree(place)
+    with pytest.raises(InputError, match="no such folder"):
+        run()
+    place.mkdir()
+    (place / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match=r"holds no photo \(1 other files"):
+        run()
+    with Gallery(tmp_path / "gallery") as gallery:
+        assert len(gallery) == 7
+
+
+def test_nothing_is_made_for_a_folder_without_photos(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(InputError):
+        index(tmp_path / "photos", tmp_path / "gallery", embedder=fake_embedder())
+    assert not (tmp_path / "gallery").exists()
+
+
+def test_two_roots_do_not_touch_each_other(run, place, tmp_path):
+    run()
+    draw(tmp_path / "more" / "cat" / "1.png", 70)
+    report, items = run(tmp_path / "more")
+    assert (report.new, report.removed, len(items)) == (1, 0, 8)
+    draw(place / "again.png", 71)
+    assert run()[0].new == 1
+
+
+def test_a_root_inside_another_is_not_taken_in_twice(run, place, tmp_path):
+    run()
+    with pytest.raises(InputError, match="indexed already"):
+        run(place / "beagle")
+    report, items = run(tmp_path)  # holds the first root, and the gallery itself
+    assert report.new == 0 if not items else len(items) == 7
+
+
+def test_labels_change_without_embedding(run, place, tmp_path):
+    run()
+    rows = tmp_path / "labels.csv"
+    rows.write_text("path,label\nbeagle/1.png,Bella\ntop.png,Top\n")
+    report, items = run(labels=str(rows))
+    assert (report.embedded, items["beagle/1.png"].label, items["top.png"].label) == (
+        0,
+        "Bella",
+        "Top",
+    )
+    assert items["beagle/3.png"].label is None
+    assert run()[1]["top.png"].label == "Top"  # the rule is remembered
+    assert run(labels="none")[1]["top.png"].label is None
+    report, items = run(labels="folder")
+    assert (report.relabelled, items["beagle/3.png"].label) == (6, "beagle")
+
+
+def test_what_was_removed_by_hand_stays_out(run, place, tmp_path):
+    _, items = run()
+    with Gallery(tmp_path / "gallery") as gallery:
+        gallery.remove([items["top.png"].id, items["beagle/1.png"].id])
+    report, after = run()
+    assert (report.left_out, report.new, len(after)) == (2, 0, 5)
+    draw(place / "beagle" / "1.png", 80)  # another photo by now
+    report, after = run()
+    assert (report.new, report.left_out) == (1, 1)
+    with Gallery(tmp_path / "gallery") as gallery:
+        gallery.compact()
+    assert run()[0].left_out == 1
+    report, after = run(restore=True)
+    assert (report.new, report.embedded, len(after)) == (1, 1, 7)
+
+
+def test_another_embedder_and_a_second_indexer_are_refused(run, place, tmp_path):
+    run()
+    with pytest.raises(FingerprintMismatch, match="preprocessing"):
+        index(place, tmp_path / "gallery", embedder=fake_embedder(image_size=64))
+    with Gallery(tmp_path / "gallery") as gallery, gallery.appending():
+        with pytest.raises(GalleryBusy, match="Wait until it is done"):
+            run()
+
+
+def test_progress_counts_only_what_is_committed(place, tmp_path):
+    for n in range(40):
+        draw(place / "many" / f"{n}.png", 100 + n)
+    (place / "bad.jpg").write_text("no photo")
+    seen = []
+
+    def progress(now):
+        with Gallery(tmp_path / "gallery") as gallery:
+            seen.append((now.done, len(gallery) + len(gallery.skipped()), now.total))
+
+    index(place, tmp_path / "gallery", embedder=fake_embedder(), progress=progress)
+    assert [done for done, *_ in seen] == [stored for _, stored, _ in seen]
+    assert seen[-1][0] == seen[-1][2] == 48
+    assert len(seen) >= 3
+
+
+def test_an_error_in_the_middle_keeps_what_was_committed(place, tmp_path):
+    for n in range(40):
+        draw(place / "many" / f"{n}.png", 100 + n)
+
+    def interrupt(now):
+        if now.done >= 16:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index(place, tmp_path / "gallery", embedder=fake_embedder(), progress=interrupt)
+    embedder = fake_embedder()
+    report = index(place, tmp_path / "gallery", embedder=embedder)
+    assert report.new == embedder.runtime.images == 47 - 16
+
+
+VICTIM = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from fakes import fake_embedder
+from houndsight import index
+embedder = fake_embedder()
+run = embedder.runtime.run
+def slow(pixels, outputs):
+    time.sleep(0.01)
+    return run(pixels, outputs)
+embedder.runtime.run = slow
+def progress(now):
+    print(now.done, flush=True)
+index({photos!r}, {gallery!r}, embedder=embedder, progress=progress)
+"""
+
+
+def test_kill_at_random_moments_loses_and_doubles_nothing(tmp_path):
+    photos = tmp_path / "photos"
+    for n in range(200):
+        draw(photos / f"label{n % 7}" / f"{n}.png", n, size=(32, 32))
+    code = VICTIM.format(
+        tests=str(Path(__file__).parent), photos=str(photos), gallery=str(tmp_path / "gallery")
+    )
+    dice = random.Random(0)
+    promised, kills, started = 0, 0, time.monotonic()
+    while kills < 25 and time.monotonic() - started < 60:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        # From before the first line of code to the middle of a commit.
+        lines = dice.choice([0, 1, 1, 2])
+        done = [int(process.stdout.readline() or 0) for _ in range(lines)]
+        time.sleep(dice.uniform(0, 0.03) if lines else dice.uniform(0, 0.6))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += 1
+        if not Gallery.exists(tmp_path / "gallery"):
+            continue
+        with Gallery(tmp_path / "gallery") as gallery:
+            assert gallery.verify() == []
+            paths = [item.path for item in gallery.items()]
+            assert len(paths) == len(set(paths))
+            promised += max(done, default=0)
+            assert len(paths) >= promised
+            promised = len(paths)
+            if promised == 200:
+                shutil.rmtree(tmp_path / "gallery")
+                promised = 0
+    assert kills >= 8
+    report = index(photos, tmp_path / "gallery", embedder=fake_embedder())
+    assert report.new == report.embedded == 200 - promised
+    with Gallery(tmp_path / "gallery") as gallery:
+        items = gallery.items()
+        files = [gallery.path_of(item) for item in items]
+        fresh = fake_embedder().embed(files).values
+        assert np.allclose(gallery.vectors(items).values, fresh, atol=1e-6)
+        assert len(items) == 200
