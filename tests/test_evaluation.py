@@ -123,9 +123,9 @@ def test_what_cannot_be_scored_is_said(line, tmp_path):
         evaluate(line, samples=0)
     with pytest.raises(InputError, match="no query has a known label"):
         evaluate(line, Queries([], Vectors(np.empty((0, DIM), np.float32), line.fingerprint), []))
-    with Gallery.create(tmp_path / "empty", fake_embedder()) as empty:
-        with pytest.raises(InputError, match="0 labelled photos"):
-            evaluate(empty)
+    empty = Gallery.create(tmp_path / "empty", fake_embedder())
+    with empty, pytest.raises(InputError, match="0 labelled photos"):
+        evaluate(empty)
 
 
 def test_wilson_by_the_books():

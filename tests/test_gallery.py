@@ -122,7 +122,7 @@ def test_a_foreign_vector_and_a_senseless_k_are_refused(gallery, tmp_path):
         gallery.search(Vectors(np.zeros((1, DIM), np.float32), "other"))
     with pytest.raises(InputError, match="k is 0"):
         gallery.search(vectors_of(gallery, np.zeros((1, DIM))), 0)
-    with pytest.raises(FingerprintMismatch, match="image_size|preprocessing"):
+    with pytest.raises(FingerprintMismatch, match="preprocessing"):
         gallery.check(fake_embedder(image_size=64))
 
 
@@ -210,7 +210,7 @@ def test_relocate_refuses_what_makes_no_sense(gallery, tmp_path):
     fill(gallery, tmp_path, 1)
     with pytest.raises(InputError, match="no such folder"):
         gallery.relocate(b"/x", os.fsencode(tmp_path / "absent"))
-    with pytest.raises(InputError, match="Indexed folders:.*photos"):
+    with pytest.raises(InputError, match=r"Indexed folders:.*photos"):
         gallery.relocate(b"/x", os.fsencode(tmp_path))
 
 

@@ -211,9 +211,9 @@ def test_another_embedder_and_a_second_indexer_are_refused(run, place, tmp_path)
     run()
     with pytest.raises(FingerprintMismatch, match="preprocessing"):
         index(place, tmp_path / "gallery", embedder=fake_embedder(image_size=64))
-    with Gallery(tmp_path / "gallery") as gallery, gallery.appending():
-        with pytest.raises(GalleryBusy, match="Wait until it is done"):
-            run()
+    gallery = Gallery(tmp_path / "gallery")
+    with gallery, gallery.appending(), pytest.raises(GalleryBusy, match="Wait until it is done"):
+        run()
 
 
 def test_progress_counts_only_what_is_committed(place, tmp_path):

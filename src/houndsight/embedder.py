@@ -142,9 +142,16 @@ class Embedder:
         # Settings are judged before anything is downloaded.
         Preprocessing(image_size or facts.input_size, resize or facts.resize, 1, (0,) * 3, (1,) * 3)
         file = None if weights is None else Path(weights)
+
+        def read() -> Weights:
+            loaded = load(facts, file, progress)
+            if file is not None:
+                keep(loaded, facts)
+            return loaded
+
         return cls._build(
             facts,
-            lambda: load(facts, file, progress),
+            read,
             image_size=image_size,
             resize=resize,
             normalise=normalise,
@@ -190,8 +197,6 @@ class Embedder:
     @classmethod
     def _build(cls, facts: ModelSpec, read: Callable[[], Weights], **settings: Any) -> "Embedder":
         loaded = read()
-        if settings["weights_file"]:
-            keep(loaded, facts)
         digest = loaded.digest
         graph = architecture(facts.architecture).graph(loaded.arrays)
         del loaded  # a hundred megabytes that the session need not stand beside

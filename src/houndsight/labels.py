@@ -71,8 +71,8 @@ def _read_csv(file: Path, root: bytes) -> dict[bytes, str]:
                     continue
                 if labels.setdefault(key, label) != label:
                     raise InputError(
-                        f"line {rows.line_num} gives {printable(row['path'] or '')} a second label, "
-                        + printable(label),
+                        f"line {rows.line_num} gives {printable(row['path'] or '')} "
+                        f"a second label, {printable(label)}",
                         path=file,
                         remedy="Leave one line for each photo",
                     )
