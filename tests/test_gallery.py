@@ -240,6 +240,30 @@ def test_compact_gives_room_back_and_readers_keep_their_view(gallery, tmp_path):
     reader.close()
 
 
+def test_a_compact_in_the_middle_of_a_read_is_not_noticed(gallery, tmp_path, monkeypatch):
+    fill(gallery, tmp_path, 20)
+    items = gallery.items()
+    gallery.remove([item.id for item in items[:5]])
+    wanted = gallery.vectors(items[5:]).values.copy()
+    reader = Gallery(gallery.place)
+    real = reader.store._map
+    calls = []
+
+    def compact_first(generation, rows):
+        if not calls:
+            calls.append(generation)
+            gallery.compact()
+        return real(generation, rows)
+
+    monkeypatch.setattr(reader.store, "_map", compact_first)
+    assert np.array_equal(reader.vectors(items[5:]).values, wanted)
+    calls.clear()
+    found = reader.search(Vectors(wanted[:1], gallery.fingerprint), 3)[0]
+    assert found[0].item == items[5]
+    assert found[0].distance == 0.0
+    reader.close()
+
+
 def test_find_by_id_and_by_every_kind_of_path(gallery, tmp_path, monkeypatch):
     fill(gallery, tmp_path, 2)
     (tmp_path / "photos").mkdir()

@@ -476,7 +476,7 @@ def test_too_little_memory_is_a_reason_to_skip_one_photo(monkeypatch):
     def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr(Image.Image, "copy", full)
+    monkeypatch.setattr("houndsight.images._to_rgb", full)
     assert cause(encoded(PHOTO, "PNG")) == "needs more memory to decode than there is"
 
 

@@ -292,12 +292,16 @@ class Embedder:
             In order, what `prepare` returned, each with its vector (dim,), or None where it has
             no pixels. A list holds at most `BATCH` vectors.
         """
+        # Larger squares go in smaller batches: memory stays the same.
+        smaller = (self.model.input_size / self.preprocessing.size) ** 2
+        full = max(1, round(BATCH * min(1.0, smaller)))
+        threads = available_cpus()
         batch: list[P] = []
         with_pixels = 0
-        for prepared in _ahead(prepare, sources, threads=available_cpus(), depth=3 * BATCH):
+        for prepared in _ahead(prepare, sources, threads=threads, depth=3 * full + threads):
             batch.append(prepared)
             with_pixels += prepared.pixels is not None
-            if with_pixels == BATCH or len(batch) == 16 * BATCH:
+            if with_pixels == full or len(batch) == 16 * BATCH:
                 yield self._embedded(batch)
                 batch, with_pixels = [], 0
         if batch:

@@ -264,14 +264,14 @@ def decode(data: bytes, *, path: bytes, at_least: int) -> Decoded:
         179 million: a decompression bomb).
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            size = opened.size
-            if opened.format in ("JPEG", "MPO"):
-                opened.draft(None, (at_least, at_least))
-            opened.load()
-            # Only now: Pillow turns a TIFF itself while it loads it, and then forgets the tag.
-            orientation = _orientation(opened)
-            image = _to_rgb(opened)
+        opened = Image.open(io.BytesIO(data), formats=FORMATS)
+        size = opened.size
+        if opened.format in ("JPEG", "MPO"):
+            opened.draft(None, (at_least, at_least))
+        opened.load()
+        # Only now: Pillow turns a TIFF itself while it loads it, and then forgets the tag.
+        orientation = _orientation(opened)
+        image = _to_rgb(opened)
     except UnidentifiedImageError:
         raise ImageError(_what_instead(data), path=path) from None
     except Image.DecompressionBombError:
@@ -301,8 +301,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    # convert() would share nothing with `image`, which its caller closes; copy() the same.
-    return image.copy() if image.mode == "RGB" else image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_deep(image: Image.Image) -> Image.Image:

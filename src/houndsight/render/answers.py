@@ -113,7 +113,7 @@ def _answer(gallery: Gallery, query: Query, matches: Sequence[Match]) -> Answer:
     return Answer(
         Card(
             label,
-            "query",
+            os.path.basename(query.path).decode("utf-8", "backslashreplace"),
             None,
             None if picture is None else images.thumbnail(picture),
             f"query photo, {label}",

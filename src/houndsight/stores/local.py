@@ -10,38 +10,22 @@ import os
 import sqlite3
 import threading
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from houndsight import search
 from houndsight.errors import DamagedGallery, GalleryBusy, GalleryError, NewerFormat, NotAGallery
 from houndsight.stores import layout
+from houndsight.stores.snapshot import Snapshot
 from houndsight.types import Item, Where
 
 __all__ = ["LocalStore"]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """The live part of the catalogue as arrays, at one revision; rows of `ids` ascend.
-
-    `labels` are numbers into `names`, -1 for no label.
-    """
-
-    revision: int
-    generation: int
-    ids: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    names: dict[str, int]
-    vectors: NDArray[np.float32]
-    norms: NDArray[np.float64]
+T = TypeVar("T")
 
 
 class LocalStore:
@@ -70,9 +54,7 @@ class LocalStore:
         try:
             self._db = layout.connect(folder)
             self._check_format()
-            self.generation, self.dim = self._db.execute(
-                "SELECT generation, dim FROM vectors"
-            ).fetchone()
+            (self.dim,) = self._db.execute("SELECT dim FROM vectors").fetchone()
         except (sqlite3.DatabaseError, TypeError) as error:
             raise DamagedGallery(
                 f"the catalogue cannot be read: {error}",
@@ -198,12 +180,13 @@ class LocalStore:
             )
         if not np.isfinite(block).all():
             raise GalleryError("a vector holds a value that is not finite", path=self.folder)
-        self.generation = self._current_generation()
         (last,) = self._db.execute("SELECT coalesce(max(row), -1) FROM items").fetchone()
         first = last + 1
         data = memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         handle = os.open(
-            layout.vector_file(self.folder, self.generation), os.O_RDWR | os.O_CREAT, 0o666
+            layout.vector_file(self.folder, self._current_generation()),
+            os.O_RDWR | os.O_CREAT,
+            0o666,
         )
         try:
             written = 0
@@ -269,7 +252,8 @@ class LocalStore:
 
     def vectors(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the vectors (n, dim) of items, removed ones too, in the order asked for."""
-        with self._lock:
+
+        def read(generation: int) -> NDArray[np.float32]:
             places = self._places(ids)
             given_up = [id_ for id_, (row, _) in places.items() if row == layout.NO_ROW]
             if given_up:
@@ -277,8 +261,33 @@ class LocalStore:
                     f"gave up the vector of item {given_up[0]:016x} when it was compacted",
                     path=self.folder,
                 )
-            mapped = self._map(max((row for row, _ in places.values()), default=-1) + 1)
-        return np.asarray(mapped[[places[id_][0] for id_ in ids]]).reshape(len(ids), self.dim)
+            mapped = self._map(generation, max((row for row, _ in places.values()), default=-1) + 1)
+            return np.asarray(mapped[[places[id_][0] for id_ in ids]]).reshape(len(ids), self.dim)
+
+        return self._in_one_view(read)
+
+    def _in_one_view(self, read: Callable[[int], T]) -> T:
+        """Call what reads the catalogue and the vector file of the generation that it is given.
+
+        Both are of one moment: where another process compacts in between and deletes that file,
+        it is called again.
+        """
+        with self._lock:
+            while True:
+                own = not self._db.in_transaction
+                if own:
+                    self._db.execute("BEGIN")
+                generation = self._current_generation()
+                try:
+                    return read(generation)
+                except DamagedGallery:
+                    if own:
+                        self._db.execute("COMMIT")
+                    if self._current_generation() == generation:
+                        raise
+                finally:
+                    if own and self._db.in_transaction:
+                        self._db.execute("COMMIT")
 
     def _places(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return (row, crc) by id."""
@@ -298,12 +307,11 @@ class LocalStore:
         (generation,) = self._db.execute("SELECT generation FROM vectors").fetchone()
         return int(generation)
 
-    def _map(self, rows: int) -> NDArray[np.float32]:
-        """Map the first rows of the vector file; call it where the catalogue was just read."""
+    def _map(self, generation: int, rows: int) -> NDArray[np.float32]:
+        """Map the first rows of a generation's vector file."""
         if rows == 0:
             return np.empty((0, self.dim), np.float32)
-        self.generation = self._current_generation()
-        path = layout.vector_file(self.folder, self.generation)
+        path = layout.vector_file(self.folder, generation)
         try:
             return np.memmap(path, np.dtype("<f4"), "r", shape=(rows, self.dim))
         except (OSError, ValueError) as error:
@@ -319,54 +327,22 @@ class LocalStore:
         self, queries: NDArray[np.float32], k: int, where: Where
     ) -> list[NDArray[np.int64]]:
         """Return for each query ids of live items that surely contain its k nearest."""
-        now = self._live()
-        chosen = np.arange(len(now.ids))
-        if where.labels is not None:
-            wanted = [now.names[label] for label in where.labels if label in now.names]
-            chosen = np.flatnonzero(np.isin(now.labels, wanted))
-        elif where.labelled:
-            chosen = np.flatnonzero(now.labels >= 0)
-        rows = now.rows[chosen]
-        if 2 * len(rows) >= len(now.vectors):
-            # A product over the mapped file as it lies is cheaper than a copy of half of it.
-            found = search.candidates(queries, now.vectors, now.norms, k, rows)
-        else:
-            found = search.candidates(queries, now.vectors[rows], now.norms[rows], k)
-        return [now.ids[chosen[positions]] for positions in found]
+        return self._live().candidates(queries, k, where)
 
     def _live(self) -> Snapshot:
         """Return the live part of the catalogue, read again only when something was committed."""
         with self._lock:
             revision = self.revision()
             if self._snapshot is None or self._snapshot.revision != revision:
-                self._snapshot = self._read_live(revision)
+                self._snapshot = self._in_one_view(lambda now: self._read_live(revision, now))
             return self._snapshot
 
-    def _read_live(self, revision: int) -> Snapshot:
-        own = not self._db.in_transaction
-        if own:
-            self._db.execute("BEGIN")  # one view of items and generation
-        try:
-            found = self._db.execute(
-                "SELECT id, row, label FROM items WHERE removed IS NULL ORDER BY row"
-            ).fetchall()
-            mapped = self._map(max((row for _, row, _ in found), default=-1) + 1)
-        finally:
-            if own:
-                self._db.execute("COMMIT")
-        names = {label: n for n, label in enumerate(sorted({lb for *_, lb in found if lb}))}
-        before = self._snapshot
-        known = before.norms if before and before.generation == self.generation else np.empty(0)
-        return Snapshot(
-            revision,
-            self.generation,
-            np.fromiter((id_ for id_, *_ in found), np.int64, len(found)),
-            np.fromiter((row for _, row, _ in found), np.int64, len(found)),
-            np.fromiter((names.get(lb, -1) for *_, lb in found), np.int64, len(found)),
-            names,
-            mapped,
-            np.concatenate([known[: len(mapped)], layout.norms(mapped[len(known) :])]),
-        )
+    def _read_live(self, revision: int, generation: int) -> Snapshot:
+        found = self._db.execute(
+            "SELECT id, row, label FROM items WHERE removed IS NULL ORDER BY row"
+        ).fetchall()
+        mapped = self._map(generation, max((row for _, row, _ in found), default=-1) + 1)
+        return Snapshot.of(revision, generation, found, mapped, self._snapshot)
 
     # Upkeep
 
@@ -387,7 +363,7 @@ class LocalStore:
             rows = self._db.execute(
                 "SELECT id, row FROM items WHERE removed IS NULL ORDER BY row"
             ).fetchall()
-            mapped = self._map(max((row for _, row in rows), default=-1) + 1)
+            mapped = self._map(old, max((row for _, row in rows), default=-1) + 1)
             path = layout.vector_file(self.folder, old + 1)
             layout.copy_rows(mapped, [row for _, row in rows], path)
             self._db.execute("DELETE FROM items WHERE removed IS NOT NULL AND removed != 'user'")
