@@ -298,7 +298,7 @@ class Embedder:
         threads = available_cpus()
         batch: list[P] = []
         with_pixels = 0
-        for prepared in _ahead(prepare, sources, threads=threads, depth=3 * full + threads):
+        for prepared in _ahead(prepare, sources, threads=threads, depth=2 * full + threads):
             batch.append(prepared)
             with_pixels += prepared.pixels is not None
             if with_pixels == full or len(batch) == 16 * BATCH:

@@ -38,8 +38,8 @@ for module in (making, asking, keeping, models):
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    # Photos of 90 to 179 million pixels are read all the same; larger ones are refused by name.
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+    # Pillow warns of large photos and of damaged EXIF data, which are read all the same.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     sys.exit(_run(sys.argv[1:]))
 
 
