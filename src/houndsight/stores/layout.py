@@ -71,12 +71,9 @@ SCHEMA = (
 
 def connect(folder: Path) -> sqlite3.Connection:
     """Open the catalogue; statements commit by themselves outside BEGIN."""
-    db = sqlite3.connect(
+    return sqlite3.connect(
         folder / CATALOGUE, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False
     )
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    return db
 
 
 def vector_file(folder: Path, generation: int) -> Path:

@@ -54,6 +54,9 @@ class LocalStore:
         try:
             self._db = layout.connect(folder)
             self._check_format()
+            # Not before: a file that is not ours, or is newer, stays as it is.
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
             (self.dim,) = self._db.execute("SELECT dim FROM vectors").fetchone()
         except (sqlite3.DatabaseError, TypeError) as error:
             raise DamagedGallery(
