@@ -137,6 +137,32 @@ def test_a_folder_that_cannot_be_read_loses_nothing(run, place, monkeypatch):
     assert (report.unchanged, report.skipped) == (7, [])
 
 
+def test_a_link_to_a_drive_that_is_away_loses_nothing(run, place, tmp_path):
+    draw(tmp_path / "drive" / "1.png", 60)
+    (place / "drive").symlink_to(tmp_path / "drive")
+    assert run()[0].new == 8
+    (tmp_path / "drive").rename(tmp_path / "away")
+    report, items = run()
+    assert (report.removed, len(items)) == (0, 8)
+    (tmp_path / "away").rename(tmp_path / "drive")
+    (tmp_path / "drive" / "1.png").unlink()
+    draw(tmp_path / "drive" / "2.png", 61)
+    report, items = run()
+    assert (report.removed, report.new, "drive/2.png" in items) == (1, 1, True)
+
+
+def test_folders_that_link_to_each_other_are_walked_in_no_time(run, place):
+    for a in range(12):
+        folder = place / "maze" / str(a)
+        folder.mkdir(parents=True)
+        for b in range(12):
+            (folder / f"to-{b}").symlink_to(place / "maze" / str(b))
+    draw(place / "maze" / "3" / "here.png", 62)
+    report, items = run()
+    assert "maze/3/here.png" in items
+    assert len(items) == report.new == 9  # by its own path, and once by a link
+
+
 def test_an_empty_or_absent_root_is_an_error_and_takes_nothing_away(run, place, tmp_path):
     run()
     shutil.rmtree(place)

@@ -100,11 +100,11 @@ def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
         ) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", path=root) from error
-    listing = Listing()
     info = os.stat(root)
-    _walk(root, b"", entries, {(info.st_dev, info.st_ino)}, leave_out_with, listing)
-    listing.photos.sort(key=lambda found: found.path)
-    return listing
+    walk = _Walk(root, leave_out_with)
+    walk.folder(b"", entries, {(info.st_dev, info.st_ino)})
+    walk.listing.photos.sort(key=lambda found: found.path)
+    return walk.listing
 
 
 def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
@@ -112,70 +112,79 @@ def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def _walk(
-    root: bytes,
-    inside: bytes,
-    entries: list[os.DirEntry[bytes]],
-    above: set[tuple[int, int]],
-    leave_out_with: bytes | None,
-    listing: Listing,
-) -> None:
-    """Add what one folder holds; `above` are the folders it lies in, to notice link loops."""
-    if leave_out_with is not None and any(entry.name == leave_out_with for entry in entries):
-        return
-    for entry in entries:
-        path = os.path.join(inside, entry.name)
-        if entry.name.startswith(b"."):
-            listing.passed_over["hidden"] += 1
-            continue
-        try:
-            info = entry.stat()
-        except OSError as error:
-            if is_photo(entry.name) or error.errno == errno.ELOOP:
-                listing.skipped.append(Skipped(os.path.join(root, path), _os_reason(error)))
+class _Walk:
+    """One walk through a root, and what it found so far."""
+
+    def __init__(self, root: bytes, leave_out_with: bytes | None) -> None:
+        self.root = root
+        self.leave_out_with = leave_out_with
+        self.listing = Listing()
+        self.linked: set[tuple[int, int]] = set()
+
+    def folder(
+        self, inside: bytes, entries: list[os.DirEntry[bytes]], above: set[tuple[int, int]]
+    ) -> None:
+        """Add what one folder holds; `above` are the folders it lies in, itself included."""
+        listing = self.listing
+        if any(entry.name == self.leave_out_with for entry in entries):
+            return
+        for entry in entries:
+            path = os.path.join(inside, entry.name)
+            if entry.name.startswith(b"."):
+                listing.passed_over["hidden"] += 1
+                continue
+            try:
+                info = entry.stat()
+            except OSError as error:
+                # It may lead to a drive that is away: what was below it is not known to be gone.
+                listing.unseen.append(path)
+                if is_photo(entry.name) or error.errno == errno.ELOOP:
+                    self.skip(path, _os_reason(error))
+                else:
+                    listing.passed_over["broken link"] += 1
+                continue
+            if stat.S_ISDIR(info.st_mode):
+                self.inner(path, (info.st_dev, info.st_ino), above, linked=entry.is_symlink())
+            elif not is_photo(entry.name):
+                extension = os.path.splitext(entry.name)[1].decode("ascii", "replace").lower()
+                listing.passed_over[extension or "no extension"] += 1
+            elif not stat.S_ISREG(info.st_mode):
+                self.skip(path, "is no regular file (a pipe, socket or device)")
             else:
-                listing.passed_over["broken link"] += 1
-            continue
-        if stat.S_ISDIR(info.st_mode):
-            _walk_folder(root, path, info, above, leave_out_with, listing)
-        elif not is_photo(entry.name):
-            extension = os.path.splitext(entry.name)[1].decode("ascii", "replace").lower()
-            listing.passed_over[extension or "no extension"] += 1
-        elif not stat.S_ISREG(info.st_mode):
-            reason = "is no regular file (a pipe, socket or device)"
-            listing.skipped.append(Skipped(os.path.join(root, path), reason))
-        else:
-            listing.photos.append(Found(path, info.st_size, info.st_mtime_ns))
+                listing.photos.append(Found(path, info.st_size, info.st_mtime_ns))
 
+    def inner(
+        self, path: bytes, identity: tuple[int, int], above: set[tuple[int, int]], *, linked: bool
+    ) -> None:
+        """Go into a folder, unless that would lead round in a circle."""
+        listing = self.listing
+        if identity in above:
+            self.skip(path, "is a link that leads back to a folder it lies in")
+            return
+        if linked and identity in self.linked:
+            # Folders that link to each other would be walked along every path between them.
+            listing.passed_over["link to a folder that was listed by another link"] += 1
+            return
+        if len(above) > MAX_DEPTH:
+            self.skip(path, f"lies more than {MAX_DEPTH} folders deep")
+            listing.unseen.append(path)
+            return
+        try:
+            entries = _entries(os.path.join(self.root, path))
+        except OSError as error:
+            self.skip(path, f"a folder that {_os_reason(error)}")
+            listing.unseen.append(path)
+            return
+        if linked:
+            self.linked.add(identity)
+        before = len(listing.photos)
+        self.folder(path, entries, above | {identity})
+        if is_photo(path) and len(listing.photos) == before:
+            self.skip(path, "is a folder named like a photo, with no photo in it")
 
-def _walk_folder(
-    root: bytes,
-    path: bytes,
-    info: os.stat_result,
-    above: set[tuple[int, int]],
-    leave_out_with: bytes | None,
-    listing: Listing,
-) -> None:
-    full = os.path.join(root, path)
-    identity = (info.st_dev, info.st_ino)
-    if identity in above:
-        reason = "is a link that leads back to a folder it lies in"
-        listing.skipped.append(Skipped(full, reason))
-        return
-    if len(above) > MAX_DEPTH:
-        listing.skipped.append(Skipped(full, f"lies more than {MAX_DEPTH} folders deep"))
-        listing.unseen.append(path)
-        return
-    try:
-        entries = _entries(full)
-    except OSError as error:
-        listing.skipped.append(Skipped(full, f"a folder that {_os_reason(error)}"))
-        listing.unseen.append(path)
-        return
-    before = len(listing.photos)
-    _walk(root, path, entries, above | {identity}, leave_out_with, listing)
-    if is_photo(path) and len(listing.photos) == before:
-        listing.skipped.append(Skipped(full, "is a folder named like a photo, with no photo in it"))
+    def skip(self, path: bytes, reason: str) -> None:
+        """Put a path on record that cannot be taken in."""
+        self.listing.skipped.append(Skipped(os.path.join(self.root, path), reason))
 
 
 def _os_reason(error: OSError) -> str:

@@ -47,7 +47,7 @@ class IndexReport:
     left_out
         Photos that stay out because they were removed by hand.
     embedded
-        How often the network ran; equal photos share one run.
+        Photos that went through the network; those equal to one in the gallery do not.
     skipped
         Files that are not in the gallery, with the reason, those of earlier runs included.
     passed_over

@@ -58,7 +58,7 @@ class Queries:
 def read_queries(
     gallery: Gallery,
     embedder: Embedder,
-    names: Iterable[str | bytes | os.PathLike[str]],
+    names: str | bytes | os.PathLike[str] | Iterable[str | bytes | os.PathLike[str]],
     *,
     labels: str | None = None,
 ) -> Queries:
@@ -71,7 +71,7 @@ def read_queries(
     embedder
         The gallery's embedder.
     names
-        Photos and folders of photos.
+        Photos and folders of photos, one or several.
     labels
         ``folder``, ``none``, or the path of a CSV file, for photos in folders; a photo directly in
         the folder named has that folder's label only if the gallery knows it. When None, a photo's
@@ -84,6 +84,8 @@ def read_queries(
         If a name is neither a photo nor a folder with photos.
     """
     gallery.check(embedder)
+    if isinstance(names, str | bytes | os.PathLike):
+        names = [names]
     found = list(_find(gallery, names, labels))
     skipped = [one for one in found if isinstance(one, Skipped)]
     photos: list[Query] = []
