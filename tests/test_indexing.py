@@ -98,13 +98,97 @@ def test_a_swap_of_two_files_keeps_paths_and_vectors_right(run, place, tmp_path)
     os.utime(a, (5, 5))
     os.utime(b, (6, 6))
     report, after = run()
-    assert (report.changed, report.embedded) == (2, 0)
+    assert (report.renamed + report.new, report.embedded, report.removed) == (2, 0, 0)
     with Gallery(tmp_path / "gallery") as gallery:
         for path in (a, b):
             item = after[f"beagle/{path.name}"]
             stored = gallery.vectors([item]).values[0]
             assert np.array_equal(stored, fake_embedder().embed(path).values[0])
-    assert after["beagle/1.png"].id == before["beagle/1.png"].id
+    # An id, and with it a user's label, goes with the photo.
+    assert after["beagle/1.png"].id == before["beagle/3.png"].id
+    assert after["beagle/3.png"].id == before["beagle/1.png"].id
+
+
+def test_a_users_label_stays_with_its_photo_when_names_shift(run, place, tmp_path):
+    _, items = run()
+    with Gallery(tmp_path / "gallery") as gallery:
+        for name in ("1", "3"):
+            gallery.set_labels({items[f"beagle/{name}.png"].id: f"photo {name}"}, source="user")
+    folder = place / "beagle"
+    (folder / "3.png").rename(folder / "4.png")
+    (folder / "1.png").rename(folder / "3.png")
+    draw(folder / "1.png", 55)
+    report, items = run()
+    assert (report.new, report.renamed, report.removed, report.embedded) == (1, 2, 0, 1)
+    assert items["beagle/4.png"].label == "photo 3"
+    assert items["beagle/3.png"].label == "photo 1"
+    assert items["beagle/1.png"].label == "beagle"
+    (folder / "4.png").unlink()
+    run()
+    draw(folder / "4.png", 56)  # another photo under a known name
+    assert run()[1]["beagle/4.png"].label == "beagle"
+
+
+def test_a_removal_by_hand_outlives_new_times_and_new_names(run, place, tmp_path):
+    _, items = run()
+    with Gallery(tmp_path / "gallery") as gallery:
+        gallery.remove([items["beagle/1.png"].id])
+    os.utime(place / "beagle" / "1.png", (7, 7))
+    report, _ = run()
+    assert (report.new, report.left_out) == (0, 1)
+    (place / "beagle").rename(place / "hounds")
+    report, items = run()
+    assert (report.new, report.renamed, report.left_out, len(items)) == (0, 2, 1, 6)
+    assert run()[0].left_out == 1
+    assert run(restore=True)[0].new == 1
+    with Gallery(tmp_path / "gallery") as gallery:
+        assert gallery.undo()["action"] == "remove"  # it is back already: nothing to do
+        assert len(gallery) == 7
+
+
+def test_a_swap_goes_well_across_batches(run, place):
+    a, z = place / "a.png", place / "z.png"
+    draw(a, 300)
+    draw(z, 301)
+    run()
+    a.rename(place / "x")
+    z.rename(a)
+    (place / "x").rename(z)
+    os.utime(a, (5, 5))
+    os.utime(z, (6, 6))
+    for n in range(40):
+        draw(place / f"m{n:02d}.png", 400 + n)
+    report, items = run()
+    assert (len(items), report.embedded) == (49, 40)
+
+
+def test_one_folder_under_two_names_is_one_root(run, place, tmp_path):
+    run()
+    (place / "beagle" / "bad.jpg").write_text("no photo")
+    (tmp_path / "link").symlink_to(place)
+    report, items = run(tmp_path / "link")
+    assert (len(items), len(report.skipped), report.removed) == (7, 1, 0)
+    with pytest.raises(InputError, match="indexed already"):
+        run(tmp_path / "link" / "beagle")
+
+
+def test_a_photo_that_is_spoilt_is_not_found_any_more(run, place):
+    _, before = run()
+    good = (place / "beagle" / "1.png").read_bytes()
+    (place / "beagle" / "1.png").write_text("rubbish")
+    report, items = run()
+    assert (report.removed, len(report.skipped), len(items)) == (1, 1, 6)
+    (place / "beagle" / "1.png").write_bytes(good)
+    report, items = run()
+    assert (report.new, report.embedded, report.skipped) == (1, 0, [])
+    assert items["beagle/1.png"].id == before["beagle/1.png"].id
+
+
+def test_labels_that_name_no_photo_are_refused(run, tmp_path):
+    (tmp_path / "labels.csv").write_text("path,label\nelsewhere/1.png,Bella\n")
+    with pytest.raises(InputError, match="names none of the photos"):
+        run(labels=str(tmp_path / "labels.csv"))
+    assert not (tmp_path / "gallery").exists()
 
 
 def test_copies_share_one_run_of_the_network(run, place):

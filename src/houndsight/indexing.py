@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from houndsight import images
 from houndsight.embedder import Embedder
-from houndsight.errors import ImageError, InputError
-from houndsight.gallery import GALLERY_MARK, Entry, Gallery, Root
+from houndsight.errors import ImageError, InputError, printable
+from houndsight.gallery import GALLERY_MARK, Entry, Gallery, Root, inside
 from houndsight.images import Found, Listing
 from houndsight.labels import Labeller, labeller
 from houndsight.types import Item, Skipped
 
 __all__ = ["IndexReport", "Progress", "index"]
 
-_KINDS = ("new", "changed", "renamed", "unchanged", "skipped")
+_KINDS = ("new", "changed", "renamed", "unchanged", "left out", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,18 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is to be done with a listing, told from sizes and times alone."""
+    """What is to be done with a listing.
+
+    `touched` are size and time of files that have an item's bytes but another time; `gone`
+    are live items whose files are not there, `loose` all items whose photo may be found under
+    another path: those, those with other bytes, and those of the user's removals that are gone.
+    """
 
     work: list[Found]
     unchanged: list[Item]
+    touched: dict[int, tuple[int, int]]
     gone: list[Item]
+    loose: set[int]
     left_out: int
     still_skipped: set[bytes]
 
@@ -131,6 +138,10 @@ def index(
     """
     started = time.monotonic()
     place = os.path.abspath(os.fsencode(photos))
+    if Gallery.exists(gallery):
+        # The same folder by another name (a link) is the same root, under the name it has there.
+        with Gallery(gallery) as there:
+            place = there.known_place(place)
     listing = images.find(place, leave_out_with=GALLERY_MARK)
     if not listing.photos:
         others = sum(listing.passed_over.values())
@@ -141,7 +152,14 @@ def index(
         )
     if labels not in (None, "folder", "none"):
         labels = os.path.abspath(labels)
-    labeller(labels or "none", place)  # a CSV file is judged before anything is made
+    # A CSV file is judged before anything is made.
+    label_of, source = labeller(labels or "none", place)
+    if source == "csv" and not any(label_of(found.path) for found in listing.photos):
+        raise InputError(
+            "names none of the photos in the folder",
+            path=labels,
+            remedy=f"Give paths relative to {printable(place)}",
+        )
     with _opened(gallery, embedder) as (library, load), library.appending():
         root = library.root(place, labels)
         label_of, source = labeller(root.labels, root.place)
@@ -152,19 +170,19 @@ def index(
         )
         library.forget_skipped(root, keep=plan.still_skipped, unseen=listing.unseen)
         library.add(root, listing.skipped)
+        library.touch(plan.touched)
         counts: Counter[str] = Counter()
         if plan.work:
             made = load()
             read = _reader(library, made, root, label_of, source)
-            for done in _take_in(library, made, root, plan, read):
+            for done in _take_in(library, made, root, plan, read, restore=restore):
                 counts += done
                 if progress is not None:
                     committed = sum(counts[kind] for kind in _KINDS)
                     progress(Progress(committed, len(plan.work), time.monotonic() - started))
-        # What was found under another path meanwhile is gone no more.
-        paths = {item.id: item.path for item in plan.gone}
-        still = [i.id for i in library.store.items(paths) if i.path == paths[i.id]]
-        removed = library.remove(still, by="index")
+        # What was found under another path meanwhile is loose no more.
+        gone = [item.id for item in plan.gone if item.id in plan.loose]
+        removed = library.remove([*gone, *_spoilt(library, root)], by="index")
         return IndexReport(
             new=counts["new"],
             changed=counts["changed"],
@@ -172,7 +190,7 @@ def index(
             unchanged=len(plan.unchanged) + counts["unchanged"],
             removed=removed,
             relabelled=relabelled,
-            left_out=plan.left_out,
+            left_out=plan.left_out + counts["left out"],
             embedded=counts["embedded"],
             skipped=[
                 skip for skip in library.skipped() if skip.path.startswith(os.path.join(place, b""))
@@ -207,13 +225,12 @@ def _opened(
 
 def _without_other_roots(listing: Listing, gallery: Gallery, root: Root) -> Listing:
     """Leave out folders that are roots of their own: their photos are in the gallery already."""
-    inside = [
-        os.path.relpath(other.place, root.place) + b"/"
+    others = tuple(
+        os.path.join(os.path.relpath(other.place, root.place), b"")
         for other in gallery.roots()
-        if other.number != root.number
-        and os.path.commonpath([root.place, other.place]) == root.place
-    ]
-    kept = [f for f in listing.photos if not any(f.path.startswith(p) for p in inside)]
+        if other.number != root.number and inside(other.place, root.place)
+    )
+    kept = [found for found in listing.photos if not found.path.startswith(others)]
     passed = listing.passed_over + Counter(
         {"in another indexed folder": len(listing.photos) - len(kept)}
     )
@@ -221,32 +238,54 @@ def _without_other_roots(listing: Listing, gallery: Gallery, root: Root) -> List
 
 
 def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _Plan:
-    """Tell what is new, changed or gone: by path, size and time, without reading a photo."""
+    """Tell what is new, changed or gone; only files whose size or time is new are read."""
     items = [item for item in gallery.store.items() if item.root == root.number]
-    live = {item.path: item for item in items if item.removed is None}
-    by_hand = {item.path: item for item in items if item.removed == "user"}
+    by_path = {item.path: item for item in items if item.removed == "user" and not restore}
+    by_path |= {item.path: item for item in items if item.removed is None}
     remembered = gallery.unchanged_skips(root)
-    plan = _Plan([], [], [], 0, set())
+    plan = _Plan([], [], {}, [], set(), 0, set())
     left_out = 0
+    changed: list[tuple[bool, Found]] = []
+    known = gallery.digests()
     for found in listing.photos:
         now = (found.size, found.mtime_ns)
-        item = live.get(found.path) or (None if restore else by_hand.get(found.path))
+        item = by_path.get(found.path)
         if remembered.get(found.path) == now:
             plan.still_skipped.add(found.path)
-        elif item is None or (item.size, item.mtime_ns) != now:
+        elif item is None:
             plan.work.append(found)
-        elif item.removed is None:
-            plan.unchanged.append(item)
         else:
-            left_out += 1
+            same = (item.size, item.mtime_ns) == now
+            digest = item.digest if same else _digest(os.path.join(root.place, found.path))
+            if digest != item.digest:
+                changed.append((digest not in known, found))
+                plan.loose.add(item.id)
+            elif item.removed is None:
+                plan.unchanged.append(item)
+            else:
+                left_out += 1
+            if not same and digest == item.digest:
+                plan.touched[item.id] = now
+    # New paths first, then known bytes, then new bytes: so nothing that is needed is overwritten.
+    plan.work.extend(found for _, found in sorted(changed, key=lambda pair: pair[0]))
     there = {found.path for found in listing.photos}
     # What cannot be read now may be there all the same: only what was seen to be gone is gone.
     there |= {os.path.relpath(skip.path, root.place) for skip in listing.skipped}
     unseen = tuple(os.path.join(folder, b"") for folder in listing.unseen)
-    plan.gone.extend(
-        item for path, item in live.items() if path not in there and not path.startswith(unseen)
-    )
+    for path, item in by_path.items():
+        if path not in there and not path.startswith(unseen):
+            plan.loose.add(item.id)
+            if item.removed is None:
+                plan.gone.append(item)
     return replace(plan, left_out=left_out)
+
+
+def _digest(path: bytes) -> bytes | None:
+    """Return the digest of a photo's bytes, None if it cannot be read."""
+    try:
+        return hashlib.sha256(images.read(path).data).digest()
+    except ImageError:
+        return None
 
 
 def _reader(
@@ -284,15 +323,22 @@ def _reader(
     return read
 
 
+def _spoilt(gallery: Gallery, root: Root) -> list[int]:
+    """Return the live items whose files were read, but are no photos any more."""
+    paths = list(gallery.unchanged_skips(root))
+    return [item.id for item in gallery.store.at(root.number, paths) if item.removed is None]
+
+
 def _take_in(
     gallery: Gallery,
     embedder: Embedder,
     root: Root,
     plan: _Plan,
     read: Callable[[Found], _Read],
+    *,
+    restore: bool,
 ) -> Generator[Counter[str]]:
     """Embed and store batch by batch; yields what each commit has done."""
-    gone = {item.id for item in plan.gone}
     with closing(embedder.stream(plan.work, read)) as batches:
         for batch in batches:
             entries = [
@@ -300,6 +346,6 @@ def _take_in(
                 for one, vector in batch
             ]
             retry = {one.entry.path: one.changed for one, _ in batch if one.changed}
-            done = gallery.add(root, entries, gone=gone, retry=retry)
+            done = gallery.add(root, entries, loose=plan.loose, restore=restore, retry=retry)
             done["embedded"] = sum(vector is not None for _, vector in batch)
             yield done

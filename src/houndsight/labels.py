@@ -9,7 +9,7 @@ from pathlib import Path
 
 from houndsight.errors import InputError, printable
 
-__all__ = ["Labeller", "folder_label", "labeller"]
+__all__ = ["Labeller", "clean", "folder_label", "labeller"]
 
 # Takes a path relative to the root; returns the label, if any.
 Labeller = Callable[[bytes], str | None]
@@ -44,10 +44,11 @@ def labeller(rule: str, root: bytes) -> tuple[Labeller, str | None]:
 def folder_label(path: bytes) -> str | None:
     """Return the name of the folder that holds a photo, without ImageNet's number in front."""
     folder = os.path.basename(os.path.dirname(path))
-    return _clean(WORDNET.sub("", folder.decode("utf-8", "replace"))) if folder else None
+    return clean(WORDNET.sub("", folder.decode("utf-8", "replace"))) if folder else None
 
 
-def _clean(label: str) -> str | None:
+def clean(label: str) -> str | None:
+    """Return a label as it is kept: composed (NFC), valid UTF-8, not empty."""
     # One form for one word: macOS writes accents in file names apart, CSV files have them composed.
     return unicodedata.normalize("NFC", label.encode("utf-8", "replace").decode()).strip() or None
 
@@ -66,7 +67,7 @@ def _read_csv(file: Path, root: bytes) -> dict[bytes, str]:
             for row in rows:
                 path = os.path.join(root, os.fsencode(row["path"] or ""))
                 key = os.path.normpath(os.path.relpath(path, root))
-                label = _clean(row["label"] or "")
+                label = clean(row["label"] or "")
                 if label is None:
                     continue
                 if labels.setdefault(key, label) != label:

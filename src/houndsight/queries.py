@@ -127,14 +127,15 @@ def _find(
         if os.path.isdir(path):
             listing = images.find(path, leave_out_with=GALLERY_MARK)
             if not listing.photos:
-                raise InputError("holds no photo", path=path)
+                raise InputError("holds no photo", path=path, remedy="Name a photo, or its folder")
             label_of, _ = labeller(labels or "none", path)
             for found in listing.photos:
                 photo = os.path.join(path, found.path)
                 yield Query(photo, label_of(found.path) or _guess(photo, known))
             yield from listing.skipped
         else:
-            yield Query(path, _guess(path, known))
+            label_of, _ = labeller(labels or "none", os.path.dirname(path))
+            yield Query(path, label_of(os.path.basename(path)) or _guess(path, known))
 
 
 def _guess(path: bytes, known: frozenset[str]) -> str | None:

@@ -78,6 +78,10 @@ class Where:
     labels: frozenset[str] | None = None
     labelled: bool = False
 
+    def __post_init__(self) -> None:
+        if isinstance(self.labels, str):  # one label, not a set of letters
+            object.__setattr__(self, "labels", frozenset((self.labels,)))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vectors:

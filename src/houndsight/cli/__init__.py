@@ -1,7 +1,9 @@
 """The command line: parses, calls the library, renders, sets the exit code; nothing else."""
 
 import contextlib
+import io
 import os
+import sqlite3
 import sys
 import warnings
 
@@ -40,6 +42,11 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # Pillow warns of large photos and of damaged EXIF data, which are read all the same.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a terminal that lacks a character shows its number
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run(sys.argv[1:]))
 
 
@@ -64,4 +71,10 @@ def _run(arguments: list[str]) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except sqlite3.Error as error:
+        err(f"houndsight: error: the catalogue cannot be read: {error}. Run houndsight verify")
+        return FAILED
+    except OSError as error:
+        err(f"houndsight: error: {error}")
+        return FAILED
     return result if isinstance(result, int) else DONE

@@ -131,7 +131,7 @@ def _known_labels(gallery: "Gallery", wanted: Sequence[str]) -> frozenset[str]:
             near = ", ".join(get_close_matches(label, known, n=3)) or ", ".join(sorted(known)[:5])
             raise InputError(
                 f"no photo in the gallery has the label {printable(label)}",
-                remedy=f"Labels like it: {near or 'there are none at all'}",
+                remedy=f"Labels like it: {printable(near) or 'there are none at all'}",
             )
     return frozenset(wanted)
 
@@ -205,10 +205,18 @@ def _samples(_: click.Context, __: click.Parameter, value: str) -> int | None:
     metavar="N|all",
     help="Without --queries: how many photos to take out of the gallery.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the drawing and the intervals.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Of the drawing and the intervals.",
+)
 @k_option
 @labels_option
-@click.option("--rows", default=10, show_default=True, help="Labels shown; 0 for all.")
+@click.option(
+    "--rows", default=10, show_default=True, type=click.IntRange(0), help="Labels shown; 0 for all."
+)
 @json_option
 def evaluate(
     gallery: str,

@@ -61,8 +61,13 @@ def out() -> "Console":
     """Return the console for results; wide where it is no terminal, so that no line is cut."""
     from rich.console import Console
 
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # Rich's own exits with code 1
+
     wide = None if sys.stdout.isatty() else 10_000
-    return Console(width=wide, soft_wrap=wide is not None, highlight=False, markup=False)
+    plain = {"highlight": False, "markup": False, "emoji": False}
+    return Output(width=wide, soft_wrap=wide is not None, **plain)  # type: ignore[arg-type]
 
 
 def err(message: str) -> None:

@@ -15,7 +15,7 @@ from houndsight.cli.console import (
     out,
     write_json,
 )
-from houndsight.errors import printable
+from houndsight.errors import DamagedGallery, printable
 
 __all__ = ["COMMANDS"]
 
@@ -61,9 +61,12 @@ def verify(gallery: str) -> int:
     """Check every checksum and every vector; the exit code says whether all is well."""
     from houndsight.gallery import Gallery
 
-    with Gallery(gallery) as library:
-        damage = library.verify()
-        count = len(library)
+    try:
+        with Gallery(gallery) as library:
+            damage = library.verify()
+            count = 0 if damage else len(library)
+    except DamagedGallery as error:
+        damage, count = [str(error)], 0
     for line in damage:
         out().print(line)
     if damage:
@@ -96,13 +99,16 @@ def remove(items: tuple[str, ...], gallery: str) -> int:
 def label(items: tuple[str, ...], no_label: bool, gallery: str) -> int:
     """Give photos, named by id or path, a label; indexing again does not change it."""
     from houndsight.gallery import Gallery
+    from houndsight.labels import clean
 
     if not no_label and len(items) < 2:
         raise click.UsageError("Give one or more items, then the label.")
-    names, text = (items, None) if no_label else (items[:-1], items[-1].strip())
-    if text == "":
+    names, text = (items, None) if no_label else (items[:-1], clean(items[-1]))
+    if text is None and not no_label:
         raise click.UsageError("The label is empty; --none takes labels away.")
     with Gallery(gallery) as library:
+        if text is not None and os.path.isfile(text):
+            raise click.UsageError(f"{printable(text)} is a file; give the label last.")
         wanted = {library.find(name).id: text for name in names}
         count = library.set_labels(wanted, source="user")
     out().print(f"{count:,} labelled; houndsight undo takes it back")

@@ -17,7 +17,7 @@ from houndsight.cli.console import (
     show_skipped,
     write_json,
 )
-from houndsight.errors import InputError
+from houndsight.errors import InputError, printable
 
 __all__ = ["COMMANDS"]
 
@@ -125,6 +125,8 @@ def embed(images: tuple[str, ...], output: str, **model: Any) -> int:
 
     if not output.endswith(".npz"):
         raise InputError("does not end in .npz", path=output, remedy="Name it like vectors.npz")
+    if not Path(output).absolute().parent.is_dir():
+        raise InputError("there is no such folder", path=Path(output).parent)
     paths, skipped = _photos(images)
     embedder = load_embedder(**model)
     found = list(embedder.embed_files(paths))
@@ -138,7 +140,7 @@ def embed(images: tuple[str, ...], output: str, **model: Any) -> int:
             fingerprint=embedder.fingerprint,
             model=embedder.model.name,
         )
-        out().print(f"{len(kept):,} vectors of {embedder.dim} numbers in {output}")
+        out().print(f"{len(kept):,} vectors of {embedder.dim} numbers in {printable(output)}")
     code = show_skipped(skipped)
     if not kept:
         raise InputError("none of the images could be read, so nothing was written")

@@ -2,11 +2,11 @@
 
 import os
 
-from houndsight.gallery.intake import Entry, Root
+from houndsight.gallery.intake import Entry, Root, inside
 from houndsight.gallery.library import Gallery
 from houndsight.stores.layout import CATALOGUE
 
-__all__ = ["GALLERY_MARK", "Entry", "Gallery", "Root"]
+__all__ = ["GALLERY_MARK", "Entry", "Gallery", "Root", "inside"]
 
 # A folder that holds a file of this name is a gallery.
 GALLERY_MARK = os.fsencode(CATALOGUE)

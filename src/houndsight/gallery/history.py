@@ -60,7 +60,9 @@ class History:
             If `old` is no root, or `new` is no folder or a root already.
         """
         if not os.path.isdir(new):
-            raise InputError("there is no such folder", path=new)
+            raise InputError(
+                "there is no such folder", path=new, remedy="Name the folder as it is called now"
+            )
         with self.store.transaction():
             roots = self.store.documents("roots")["roots"]
             by_place = {os.fsencode(root["place"]): number for number, root in roots.items()}
@@ -83,7 +85,7 @@ class History:
         Raises
         ------
         InputError
-            If it cannot be taken back: the vector is gone, or the path is another item's.
+            If it cannot be taken back: the path is another item's now, or another root's.
         """
         with self.store.transaction():
             left = {
@@ -97,6 +99,8 @@ class History:
             body: dict[str, Any] = left[name]
             if body["action"] == "relocate":
                 roots = self.store.documents("roots")["roots"]
+                if any(root["place"] == body["before"] for root in roots.values()):
+                    raise InputError("is an indexed folder of its own by now", path=body["before"])
                 roots[body["root"]]["place"] = body["before"]
                 self.store.put_document("roots", roots)
             else:
@@ -106,21 +110,24 @@ class History:
 
     def _restore(self, before: Mapping[int, Mapping[str, Any]]) -> None:
         items = self.store.items(before)
-        with_vector = {i.id for i in self.store.with_digests({item.digest for item in items})}
         # Who is at the path now, for an item that would come back to it.
         for item in items:
-            back = "removed" in before[item.id]
+            back = item.removed is not None and "removed" in before[item.id]
             rivals = self.store.at(item.root, [item.path]) if back else []
             if any(rival.removed is None for rival in rivals):
                 raise InputError("cannot come back: its path is another item's now", path=item.path)
-        if len(items) < len(before) or any(
-            item.id not in with_vector and "removed" in before[item.id] for item in items
-        ):
-            raise InputError(
-                "cannot come back: compact has given up the removed vectors",
-                remedy="Index the folder again with --restore",
-            )
         self.store.put([replace(item, **before[item.id]) for item in items], {})
+
+    def _make_final(self) -> None:
+        """Put removals that can no longer be undone on record as such: their vectors are gone."""
+        with self.store.transaction():
+            for name, body in self.store.documents("history/").items():
+                if body["action"] == "remove" and not body["undone"]:
+                    ids = {int(key, 16) for key, *_ in body["changes"]}
+                    items = self.store.items(ids)
+                    there = self.store.with_digests({item.digest for item in items})
+                    if not ids <= {item.id for item in there}:
+                        self.store.put_document(name, {**body, "undone": True})
 
     def _change(self, action: str, by: str, changes: Mapping[Item, Mapping[str, Any]]) -> None:
         if not changes:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from houndsight.errors import GalleryError, InputError
+from houndsight.errors import GalleryError, InputError, printable
 from houndsight.stores import Store
 from houndsight.types import Item, Skipped
 
-__all__ = ["Entry", "Intake", "Root"]
+__all__ = ["Entry", "Intake", "Root", "inside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,12 @@ class Entry:
     height: int = 0
     vector: NDArray[np.float32] | None = None
     thumbnail: bytes | None = None
+
+
+def inside(place: bytes, folder: bytes) -> bool:
+    """Return whether a place is a folder or lies in it, whatever links lead there."""
+    real, above = os.path.realpath(place), os.path.realpath(folder)
+    return os.path.commonpath([real, above]) == above
 
 
 class Intake:
@@ -77,9 +83,9 @@ class Intake:
             number = self.known_root(place)
             if number is None:
                 for root in self.roots():
-                    if os.path.commonpath([place, root.place]) == root.place:
+                    if inside(place, root.place):
                         raise InputError(
-                            f"lies inside {os.fsdecode(root.place)}, which is indexed already",
+                            f"lies inside {printable(root.place)}, which is indexed already",
                             path=place,
                             remedy="Index that folder again: it takes in what is new",
                         )
@@ -89,6 +95,11 @@ class Intake:
             root["labels"] = labels or root["labels"]
             self.store.put_document("roots", known)
             return Root(number, os.fsencode(root["place"]), root["labels"])
+
+    def known_place(self, place: bytes) -> bytes:
+        """Return the name under which a folder is a root, or the name given if it is none."""
+        number = self.known_root(place)
+        return next((root.place for root in self.roots() if root.number == number), place)
 
     def known_root(self, place: bytes) -> int | None:
         """Return the number of the root at a place, under whatever name it goes."""
@@ -105,10 +116,14 @@ class Intake:
         root: Root,
         batch: Sequence[Entry | Skipped],
         *,
-        gone: Collection[int] = (),
+        loose: set[int] | None = None,
+        restore: bool = False,
         retry: Mapping[bytes, tuple[int, int]] | None = None,
     ) -> Counter[str]:
         """Take in a batch of photos, all or nothing; durable once this returns.
+
+        A photo is known by its bytes first and by its path second, so that an id and a user's label
+        stay with the photo when files change names.
 
         Parameters
         ----------
@@ -116,8 +131,11 @@ class Intake:
             The root they belong to.
         batch
             Entries with paths relative to the root; Skipped with full paths.
-        gone
-            Ids of items whose files are no longer there: one of equal bytes is taken for renamed.
+        loose
+            Ids of items whose file is gone or has other bytes now: they may be found under another
+            path. Those that are found, or take in the other bytes, are taken out of the set.
+        restore
+            Whether what the user removed is to come back.
         retry
             For Skipped that are to be tried again only when they change: bytes and time of last
             change by full path.
@@ -125,8 +143,10 @@ class Intake:
         Returns
         -------
         Counter
-            How many are ``new``, ``changed``, ``renamed``, ``unchanged`` and ``skipped``.
+            How many are ``new``, ``changed``, ``renamed``, ``unchanged``, ``left out`` (removed by
+            the user) and ``skipped``.
         """
+        loose = set() if loose is None else loose
         entries = [entry for entry in batch if isinstance(entry, Entry)]
         for entry in entries:
             if entry.thumbnail is not None:
@@ -139,92 +159,104 @@ class Intake:
                     body = {"reason": skip.reason, "changed": changed}
                     self.store.put_document(self._skip_name(root, skip.path), body)
                     counts["skipped"] += 1
-            donors = self.store.with_digests({entry.digest for entry in entries})
-            renamable = {
-                item.digest: item for item in donors if item.id in gone and item.removed is None
-            }
-            taken = {item.id for item in donors}
-            items: list[Item] = []
-            vectors: dict[int, NDArray[np.float32]] = {}
-            by_digest = {item.digest: item for item in donors}
-            fresh: dict[bytes, NDArray[np.float32]] = {}
+            # Equal bytes get equal vectors, to the last bit; set aside before anything is changed.
+            equal = {i.digest: i for i in self.store.with_digests({e.digest for e in entries})}
+            stored = self.store.vectors([item.id for item in equal.values()])
+            known = dict(zip(equal, stored, strict=True))
             for entry in entries:
-                current = self._current(root, entry)
-                kind, item = self._placed(root, entry, current, renamable, taken)
-                donor = by_digest.get(entry.digest)
-                if donor is not None:
-                    item = replace(item, width=donor.width, height=donor.height)
-                if donor is None or donor.id != item.id:
-                    vectors[item.id] = self._vector(entry, donor, fresh)
-                items.append(item)
-                counts[kind] += 1
-                full = os.path.join(root.place, entry.path)
-                self.store.put_document(self._skip_name(root, full), None)
-            self.store.put(items, vectors)
+                twin = equal.get(entry.digest)
+                size = (twin.width, twin.height) if twin else (entry.width, entry.height)
+                vector = known.setdefault(entry.digest, entry.vector)
+                counts[self._take_in(root, entry, size, vector, loose, restore=restore)] += 1
         return counts
 
-    def _current(self, root: Root, entry: Entry) -> Item | None:
-        """Return the item at the entry's path; a removed one only where there is no other."""
-        at_path = self.store.at(root.number, [entry.path])
-        at_path.sort(key=lambda item: (item.removed is not None, item.digest != entry.digest))
-        return at_path[0] if at_path else None
-
-    def _placed(
+    def _take_in(
         self,
         root: Root,
         entry: Entry,
-        current: Item | None,
-        renamable: dict[bytes, Item],
-        taken: set[int],
-    ) -> tuple[str, Item]:
-        """Return what has happened to a photo, and its item as it is to be written."""
-        kind = "new"
-        if current is not None:
-            same = current.digest == entry.digest
-            if current.removed is None:
-                kind = "unchanged" if same else "changed"
-        elif entry.digest in renamable:
-            current, kind = renamable.pop(entry.digest), "renamed"
-        if current is None:
-            id_ = self._free_id(entry, taken)
-            taken.add(id_)
-            current = Item(id_, root.number, b"", None, None, b"", 0, 0, 0, 0)
-        by_user = current.label_source == "user"
-        return kind, replace(
-            current,
+        size: tuple[int, int],
+        vector: NDArray[np.float32] | None,
+        loose: set[int],
+        *,
+        restore: bool,
+    ) -> str:
+        """Write one photo's item; return what has happened to the photo."""
+        at_path = self.store.at(root.number, [entry.path])
+        here = next((item for item in at_path if item.removed is None), None)
+        kind, item = "unchanged", here
+        if here is None or here.digest != entry.digest:
+            item = self._same_photo(root, entry, loose)
+            if item is None:
+                kind, item = ("new" if here is None else "changed"), here
+            else:
+                kind = "renamed" if item.removed is None else "new"
+                if item.removed == "user" and not restore:
+                    kind = "left out"
+                if here is not None:
+                    # Its own photo may be found elsewhere later; until then it has no path.
+                    self.store.put([replace(here, removed="index")], {})
+        if item is None:
+            item = Item(self._free_id(entry), root.number, b"", None, None, b"", 0, 0, 0, 0)
+        loose.discard(item.id)
+        by_user = item.label_source == "user"
+        made = replace(
+            item,
             path=entry.path,
-            label=current.label if by_user else entry.label,
+            label=item.label if by_user else entry.label,
             label_source="user" if by_user else entry.label_source,
             digest=entry.digest,
             size=entry.size,
             mtime_ns=entry.mtime_ns,
-            width=entry.width,
-            height=entry.height,
-            removed=None,
+            width=size[0],
+            height=size[1],
+            removed="user" if kind == "left out" else None,
+        )
+        if item.digest == entry.digest:
+            self.store.put([made], {})
+        elif vector is not None:
+            self.store.put([made], {made.id: vector})
+        else:
+            raise GalleryError(
+                "a photo that this one equals was taken out of the gallery meanwhile",
+                path=os.path.join(root.place, entry.path),
+                remedy="Run the command again",
+            )
+        self.store.put_document(self._skip_name(root, os.path.join(root.place, entry.path)), None)
+        return kind
+
+    def touch(self, files: Mapping[int, tuple[int, int]]) -> None:
+        """Put size and time of last change of items' files on record, by id."""
+        with self.store.transaction():
+            items = self.store.items(files)
+            self.store.put(
+                [replace(i, size=files[i.id][0], mtime_ns=files[i.id][1]) for i in items], {}
+            )
+
+    def _same_photo(self, root: Root, entry: Entry, loose: set[int]) -> Item | None:
+        """Return the root's item that has these bytes and no file of its own any more."""
+        found = [
+            item
+            for item in self.store.with_digests([entry.digest])
+            if item.root == root.number
+            and (
+                item.id in loose
+                or item.removed == "index"
+                or (item.removed == "user" and item.path == entry.path)
+            )
+        ]
+        order = {None: 0, "index": 1, "user": 2}
+        return min(
+            found,
+            key=lambda item: (order[item.removed], item.path != entry.path, item.id),
+            default=None,
         )
 
-    def _free_id(self, entry: Entry, taken: set[int]) -> int:
+    def _free_id(self, entry: Entry) -> int:
         digest = hashlib.sha256(entry.path + b"\0" + entry.digest).digest()
         id_ = int.from_bytes(digest[:8], "big") >> 1
-        while id_ in taken or self.store.items([id_]):
+        while self.store.items([id_]):
             id_ = (id_ + 1) % (1 << 63)
         return id_
-
-    def _vector(
-        self, entry: Entry, donor: Item | None, fresh: dict[bytes, NDArray[np.float32]]
-    ) -> NDArray[np.float32]:
-        """Return an entry's vector: equal bytes get equal vectors, to the last bit."""
-        if donor is not None:
-            return self.store.vectors([donor.id]).reshape(-1)
-        if entry.digest not in fresh:
-            if entry.vector is None:
-                raise GalleryError(
-                    "a photo that this one equals was taken out of the gallery meanwhile",
-                    path=entry.path,
-                    remedy="Run the command again",
-                )
-            fresh[entry.digest] = entry.vector
-        return fresh[entry.digest]
 
     @staticmethod
     def _skip_name(root: Root, full: bytes) -> str:

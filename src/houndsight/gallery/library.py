@@ -127,7 +127,7 @@ class Gallery(Intake, History):
         path = os.fsencode(name)
         found: dict[int, Item] = {}
         with contextlib.suppress(ValueError):
-            if len(path) == 16:
+            if len(path) == 16 and int(path, 16) < 1 << 63:
                 found.update((item.id, item) for item in self.store.items([int(path, 16)]))
         full = os.path.abspath(path)
         for root in self.roots():
@@ -221,8 +221,13 @@ class Gallery(Intake, History):
         FingerprintMismatch
             If the queries come from another embedder.
         InputError
-            If k is below 1.
+            If k is below 1, or the queries are no finite vectors (n, dim).
         """
+        if not isinstance(queries, Vectors):
+            raise InputError(
+                f"queries are {type(queries).__name__}, not Vectors",
+                remedy="Take what Embedder.embed or Gallery.vectors returns",
+            )
         if queries.fingerprint != self.fingerprint:
             raise FingerprintMismatch(
                 "the query was embedded with another model or other settings than the gallery",
@@ -231,6 +236,13 @@ class Gallery(Intake, History):
             )
         if k < 1:
             raise InputError(f"k is {k}", remedy="Ask for 1 neighbour or more")
+        shape = np.shape(queries.values)
+        if len(shape) != 2 or shape[1] != self.settings["dim"]:
+            raise InputError(f"queries are {shape}, not (n, {self.settings['dim']})")
+        if not np.isfinite(queries.values).all():
+            raise InputError("a query holds a value that is not finite")
+        if exclude is not None and len(exclude) != len(queries):
+            raise InputError(f"{len(exclude)} sets to exclude for {len(queries)} queries")
         out = exclude if exclude is not None else [()] * len(queries)
         spare = max(map(len, out), default=0)
         found = self.store.candidates(queries.values, k + spare, where or Where())
@@ -260,7 +272,9 @@ class Gallery(Intake, History):
 
         Removals before it can no longer be undone.
         """
-        return self.store.compact()
+        gained = self.store.compact()
+        self._make_final()
+        return gained
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[None]:

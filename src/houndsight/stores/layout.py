@@ -70,9 +70,19 @@ SCHEMA = (
 
 
 def connect(folder: Path) -> sqlite3.Connection:
-    """Open the catalogue; statements commit by themselves outside BEGIN."""
+    """Open the catalogue; statements commit by themselves outside BEGIN.
+
+    In a folder that may not be written SQLite cannot make the files that tell readers of writers;
+    it is told that nobody writes.
+    """
+    locked = not os.access(folder, os.W_OK)
+    place = (folder / CATALOGUE).absolute().as_uri()
     return sqlite3.connect(
-        folder / CATALOGUE, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False
+        f"{place}?mode=ro&immutable=1" if locked else f"{place}?mode=rw",
+        timeout=PATIENCE_S,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=True,
     )
 
 
@@ -127,6 +137,13 @@ def sync_folder(folder: Path) -> None:
 
 def damage(db: sqlite3.Connection, folder: Path) -> Iterator[str]:
     """Say what is damaged: SQLite's own check, every checksum, every vector."""
+    try:
+        yield from _damage(db, folder)
+    except sqlite3.DatabaseError as error:
+        yield f"catalogue: {error}"
+
+
+def _damage(db: sqlite3.Connection, folder: Path) -> Iterator[str]:
     for (line,) in db.execute("PRAGMA integrity_check"):
         if line != "ok":
             yield f"catalogue: {line}"

@@ -55,8 +55,9 @@ class LocalStore:
             self._db = layout.connect(folder)
             self._check_format()
             # Not before: a file that is not ours, or is newer, stays as it is.
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
+            if os.access(folder, os.W_OK):
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
             (self.dim,) = self._db.execute("SELECT dim FROM vectors").fetchone()
         except (sqlite3.DatabaseError, TypeError) as error:
             raise DamagedGallery(
@@ -65,6 +66,7 @@ class LocalStore:
                 remedy="Restore it from a backup, or index the photos into a new gallery",
             ) from error
         self._snapshot: Snapshot | None = None
+        self._unsynced = False
 
     @classmethod
     def create(cls, folder: Path, dim: int, documents: Mapping[str, Any]) -> "LocalStore":
@@ -78,11 +80,13 @@ class LocalStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # Filled under another name first: a catalogue is there whole or not at all.
-            draft = folder / f".{layout.CATALOGUE}.draft"
+            draft = folder / f".{layout.CATALOGUE}.draft-{os.getpid()}"
+            draft.unlink(missing_ok=True)
             # What a kill in this very place leaves behind is no reason to refuse.
-            for path in (draft, draft.with_name(f"{draft.name}-journal")):
-                path.unlink(missing_ok=True)
-            if {path.name for path in folder.iterdir()} - {layout.vector_file(folder, 1).name}:
+            ours = (f".{layout.CATALOGUE}.draft", layout.vector_file(folder, 1).name)
+            if (folder / layout.CATALOGUE).exists():
+                raise FileExistsError
+            if any(not path.name.startswith(ours) for path in folder.iterdir()):
                 raise NotAGallery(
                     "is a folder with other things in it, and no gallery",
                     path=folder,
@@ -100,8 +104,15 @@ class LocalStore:
                     db.execute("INSERT INTO documents VALUES (?, ?, ?)", row)
                 db.execute("COMMIT")
             layout.vector_file(folder, 1).touch()
-            draft.rename(folder / layout.CATALOGUE)
+            os.link(draft, folder / layout.CATALOGUE)  # fails where rename would replace
+            draft.unlink()
             layout.sync_folder(folder)
+        except FileExistsError:
+            raise GalleryBusy(
+                "is a file, or a gallery that another process has just made",
+                path=folder,
+                remedy="Run the command again, or name a new folder for the gallery",
+            ) from None
         except OSError as error:
             raise GalleryError(f"cannot be made: {error.strerror}", path=folder) from error
         return cls(folder)
@@ -131,8 +142,10 @@ class LocalStore:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     yield
+                    self._sync_vectors()
                     self._db.execute("COMMIT")
                 except BaseException:
+                    self._unsynced = False
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
@@ -175,7 +188,7 @@ class LocalStore:
             )
 
     def _append(self, vectors: list[NDArray[np.float32]]) -> list[tuple[int, int]]:
-        """Write rows behind the last that counts, and sync them; returns (row, crc) of each."""
+        """Write rows behind the last that counts; returns (row, crc) of each."""
         block = np.ascontiguousarray(np.stack(vectors), dtype="<f4")
         if block.shape[1] != self.dim:
             raise GalleryError(
@@ -195,10 +208,21 @@ class LocalStore:
             written = 0
             while written < len(data):
                 written += os.pwrite(handle, data[written:], first * self.dim * 4 + written)
-            os.fsync(handle)
         finally:
             os.close(handle)
+        self._unsynced = True
         return [(first + n, zlib.crc32(row)) for n, row in enumerate(block)]
+
+    def _sync_vectors(self) -> None:
+        """Make the rows of this transaction durable, all at once, before its commit."""
+        if self._unsynced:
+            path = layout.vector_file(self.folder, self._current_generation())
+            handle = os.open(path, os.O_RDWR)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            self._unsynced = False
 
     def put_document(self, name: str, body: Any | None) -> None:
         """Write a document; None takes it away."""
@@ -376,11 +400,12 @@ class LocalStore:
                 row, crc = moved.get(item.id, layout.NO_ROW), record[-2]
                 self._db.execute(layout.INSERT_ITEM, layout.record(item, row, crc))
             self._db.execute("UPDATE vectors SET generation = ?", (old + 1,))
-        before = layout.vector_file(self.folder, old)
-        gained = before.stat().st_size - path.stat().st_size
-        # Where a file in use cannot be deleted (Windows), it stays until the next time.
-        with contextlib.suppress(OSError):
-            before.unlink()
+            gained = layout.vector_file(self.folder, old).stat().st_size - path.stat().st_size
+        # Also what an earlier run could not delete, as it was killed or the file was in use.
+        for file in self.folder.glob("vectors-*.bin"):
+            if file != path:
+                with contextlib.suppress(OSError):
+                    file.unlink()
         return gained
 
     def close(self) -> None:
