@@ -6,14 +6,13 @@ Each round times, one after the other and in alternating order: the network alon
 pixels, in batches of the size that indexing uses; and `houndsight.index` of a part of the photos
 into a new gallery, the loading of the model left out, every commit included. The ratio is taken
 within a round, as machines drift. A last run indexes all photos in a process of its own, for its
-whole duration and its peak memory (the kernel's ru_maxrss).
+whole duration and its peak memory (VmHWM; ru_maxrss would count its parent's).
 """
 
 import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,14 +27,15 @@ from houndsight.embedder import BATCH
 from houndsight.runtime import available_cpus
 
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 from houndsight import Embedder, index
 photos, place, model, weights = sys.argv[1:]
 started = time.monotonic()
 report = index(photos, place, embedder=lambda: Embedder.load(model, weights=weights or None))
 print(json.dumps({
     "photos": report.new, "seconds": time.monotonic() - started,
-    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    "peak_mb": int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024,
 }))
 """
 
@@ -106,7 +106,6 @@ def main():
                 "index": statistics.median(whole for _, whole in rounds),
                 "ratio": statistics.median(whole / alone for alone, whole in rounds),
                 "all_photos": whole,
-                "this_process_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
                 "versions": {**embedder.runtime.versions, "python": platform.python_version()},
                 "load_average": os.getloadavg(),
             },
