@@ -259,7 +259,8 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
             digest = item.digest if same else _digest(os.path.join(root.place, found.path))
             if digest != item.digest:
                 changed.append((digest not in known, found))
-                plan.loose.add(item.id)
+                if digest is not None:
+                    plan.loose.add(item.id)
             elif item.removed is None:
                 plan.unchanged.append(item)
             else:

@@ -4,11 +4,12 @@ Every catalogue row ends with a CRC-32 over its other columns; every item's row 
 vector file and the CRC-32 of that vector's bytes.
 """
 
+import contextlib
 import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,12 @@ __all__ = [
     "connect",
     "copy_rows",
     "damage",
-    "document_crc",
+    "document_row",
     "norms",
     "record",
     "sync_folder",
     "vector_file",
+    "write_catalogue",
 ]
 
 CATALOGUE = "catalogue.sqlite"
@@ -89,6 +91,25 @@ def connect(folder: Path) -> sqlite3.Connection:
 def vector_file(folder: Path, generation: int) -> Path:
     """Return the file of float32 rows that a generation's vectors are in."""
     return folder / f"vectors-{generation}.bin"
+
+
+def write_catalogue(path: Path, dim: int, documents: Mapping[str, Any]) -> None:
+    """Write a new catalogue without items, synced to the disk."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("BEGIN")
+        for statement in SCHEMA:
+            db.execute(statement)
+        db.execute("INSERT INTO vectors VALUES (1, ?)", (dim,))
+        for name, body in documents.items():
+            db.execute("INSERT INTO documents VALUES (?, ?, ?)", document_row(name, body))
+        db.execute("COMMIT")
+
+
+def document_row(name: str, body: Any) -> tuple[str, str, int]:
+    """Return a document's catalogue row, checksum included."""
+    text = json.dumps(body, sort_keys=True)
+    return name, text, document_crc(name, text)
 
 
 def record(item: Item, row: int, vector_crc: int) -> tuple[Any, ...]:

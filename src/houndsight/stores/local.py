@@ -92,17 +92,7 @@ class LocalStore:
                     path=folder,
                     remedy="Name a new or empty folder for the gallery",
                 )
-            with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as db:
-                db.execute("PRAGMA synchronous = FULL")
-                db.execute("BEGIN")
-                for statement in layout.SCHEMA:
-                    db.execute(statement)
-                db.execute("INSERT INTO vectors VALUES (1, ?)", (dim,))
-                for name, body in documents.items():
-                    text = json.dumps(body, sort_keys=True)
-                    row = (name, text, layout.document_crc(name, text))
-                    db.execute("INSERT INTO documents VALUES (?, ?, ?)", row)
-                db.execute("COMMIT")
+            layout.write_catalogue(draft, dim, documents)
             layout.vector_file(folder, 1).touch()
             os.link(draft, folder / layout.CATALOGUE)  # fails where rename would replace
             draft.unlink()
@@ -230,8 +220,7 @@ class LocalStore:
             if body is None:
                 self._db.execute("DELETE FROM documents WHERE name = ?", (name,))
             else:
-                text = json.dumps(body, sort_keys=True)
-                row = (name, text, layout.document_crc(name, text))
+                row = layout.document_row(name, body)
                 self._db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", row)
 
     # Reading
