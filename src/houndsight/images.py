@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import stat
@@ -203,6 +204,11 @@ class File:
 
     data: bytes
     mtime_ns: int
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes."""
+        return hashlib.sha256(self.data).digest()
 
 
 def read(path: bytes) -> File:

@@ -1,6 +1,5 @@
 """From a folder of photos to a gallery: only what is new or changed is embedded."""
 
-import hashlib
 import os
 import time
 from collections import Counter
@@ -245,8 +244,7 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
     remembered = gallery.unchanged_skips(root)
     plan = _Plan([], [], {}, [], set(), 0, set())
     left_out = 0
-    changed: list[tuple[bool, Found]] = []
-    known = gallery.digests()
+    changed: list[tuple[bytes | None, Found]] = []
     for found in listing.photos:
         now = (found.size, found.mtime_ns)
         item = by_path.get(found.path)
@@ -258,7 +256,7 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
             same = (item.size, item.mtime_ns) == now
             digest = item.digest if same else _digest(os.path.join(root.place, found.path))
             if digest != item.digest:
-                changed.append((digest not in known, found))
+                changed.append((digest, found))
                 if digest is not None:
                     plan.loose.add(item.id)
             elif item.removed is None:
@@ -268,7 +266,8 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
             if not same and digest == item.digest:
                 plan.touched[item.id] = now
     # New paths first, then known bytes, then new bytes: so nothing that is needed is overwritten.
-    plan.work.extend(found for _, found in sorted(changed, key=lambda pair: pair[0]))
+    known = gallery.digests() if changed else set()
+    plan.work.extend(found for _, found in sorted(changed, key=lambda pair: pair[0] not in known))
     there = {found.path for found in listing.photos}
     # What cannot be read now may be there all the same: only what was seen to be gone is gone.
     there |= {os.path.relpath(skip.path, root.place) for skip in listing.skipped}
@@ -284,7 +283,7 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
 def _digest(path: bytes) -> bytes | None:
     """Return the digest of a photo's bytes, None if it cannot be read."""
     try:
-        return hashlib.sha256(images.read(path).data).digest()
+        return images.read(path).digest
     except ImageError:
         return None
 
@@ -300,7 +299,7 @@ def _reader(
         path = os.path.join(root.place, found.path)
         try:
             file = images.read(path)
-            digest = hashlib.sha256(file.data).digest()
+            digest = file.digest
             label = label_of(found.path)
             entry = Entry(
                 found.path, label, source if label else None, digest, len(file.data), file.mtime_ns

@@ -1,6 +1,5 @@
 """Query photos: found, embedded, and what is known of them."""
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -41,6 +40,14 @@ class Query:
     own: frozenset[int] = frozenset()
     twins: frozenset[int] = frozenset()
     pixels: NDArray[np.float32] | None = field(default=None, repr=False)
+
+    def same_bytes(self, item: Item) -> bool:
+        """Return whether an item's photo has the query's bytes."""
+        return item.id in self.own or item.id in self.twins
+
+    def agrees(self, item: Item) -> bool | None:
+        """Return whether an item has the query's label; None where that is not known."""
+        return None if self.label is None else item.label == self.label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,10 +100,10 @@ def read_queries(
 
     def read(query: Query) -> Query | _Unread:
         try:
-            data = images.read(query.path).data
+            file = images.read(query.path)
             shape = embedder.preprocessing
-            image = images.decode(data, path=query.path, at_least=shape.decode_at_least).image
-            return _known(gallery, query, data, shape(image), guess=labels is None)
+            image = images.decode(file.data, path=query.path, at_least=shape.decode_at_least).image
+            return _known(gallery, query, file.digest, shape(image), guess=labels is None)
         except ImageError as error:
             return _Unread(Skipped(query.path, error.cause))
 
@@ -144,10 +151,10 @@ def _guess(path: bytes, known: frozenset[str]) -> str | None:
 
 
 def _known(
-    gallery: Gallery, query: Query, data: bytes, pixels: NDArray[np.float32], *, guess: bool
+    gallery: Gallery, query: Query, digest: bytes, pixels: NDArray[np.float32], *, guess: bool
 ) -> Query:
     """Add which items are this very file, and which have its bytes."""
-    equal = gallery.with_digest(hashlib.sha256(data).digest())
+    equal = gallery.with_digest(digest)
     own = frozenset(item.id for item in equal if _same_file(gallery, item, query.path))
     label = query.label
     if guess and equal:

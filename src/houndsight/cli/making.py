@@ -13,7 +13,6 @@ from houndsight.cli.console import (
     load_embedder,
     model_options,
     out,
-    reopen_embedder,
     show_skipped,
     write_json,
 )
@@ -55,12 +54,13 @@ def index(
 
     # Without model options an existing gallery loads its own, and only if there is work for it.
     given = any(value not in (None, False) for value in model.values())
-    settings = Gallery(gallery).settings if Gallery.exists(gallery) else None
+    settings = None
+    if Gallery.exists(gallery):
+        with Gallery(gallery) as library:
+            settings = library.settings
 
     def embedder() -> Any:
-        if settings is None:
-            return load_embedder(**model)
-        return load_embedder(**_filled(settings, model)) if given else reopen_embedder(settings)
+        return load_embedder(**(model if settings is None else _filled(settings, model)))
 
     with index_bar() as progress:
         report = indexing.index(

@@ -36,12 +36,7 @@ def _item_picture(gallery: Gallery, match: Match) -> Image.Image | None:
 
 
 def _note(query: Query, match: Match) -> str:
-    same = match.item.id in query.twins | query.own
-    return f"{match.distance:.4f}{' same bytes' if same else ''}"
-
-
-def _right(query: Query, match: Match) -> bool | None:
-    return None if query.label is None else match.item.label == query.label
+    return f"{match.distance:.4f}{' same bytes' if query.same_bytes(match.item) else ''}"
 
 
 def answer_grid(gallery: Gallery, query: Query, matches: Sequence[Match]) -> Image.Image:
@@ -53,7 +48,7 @@ def answer_grid(gallery: Gallery, query: Query, matches: Sequence[Match]) -> Ima
             _item_picture(gallery, match),
             label_text(match.item.label),
             _note(query, match),
-            _right(query, match),
+            query.agrees(match.item),
         )
         for match in matches
     ]
@@ -122,7 +117,7 @@ def _answer(gallery: Gallery, query: Query, matches: Sequence[Match]) -> Answer:
             Card(
                 label_text(match.item.label),
                 _note(query, match),
-                _right(query, match),
+                query.agrees(match.item),
                 gallery.thumbnail(match.item),
                 f"neighbour {match.rank}, {label_text(match.item.label)}",
             )

@@ -46,7 +46,7 @@ def _match(gallery: Gallery, query: Query, match: Match) -> dict[str, Any]:
         "path": os.fsdecode(gallery.path_of(match.item)),
         "label": match.item.label,
         "distance": match.distance,
-        "same_bytes": match.item.id in query.twins | query.own,
+        "same_bytes": query.same_bytes(match.item),
     }
 
 

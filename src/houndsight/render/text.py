@@ -40,9 +40,8 @@ def matches_table(gallery: Gallery, query: Query, matches: Sequence[Match]) -> T
     known = "" if query.label is None else f" ({label_text(query.label)})"
     table = _table(f"{printable(query.path)}{known}", "rank", "", "label", "distance", "id", "path")
     for match in matches:
-        right = match.item.label == query.label
-        mark = Text("✓", "green") if right else Text("✗", "red")
-        same = " (same bytes)" if match.item.id in query.twins | query.own else ""
+        mark = Text("✓", "green") if query.agrees(match.item) else Text("✗", "red")
+        same = " (same bytes)" if query.same_bytes(match.item) else ""
         table.add_row(
             str(match.rank),
             "" if query.label is None else mark,
