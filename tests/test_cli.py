@@ -61,7 +61,7 @@ def test_index_search_and_a_query_that_is_in_the_gallery(made, photos, tmp_path)
     (answer,) = made("search", "-g", "g", query, "-k", 3, "--json").json
     assert answer["query"] == str(query)
     first = answer["matches"][0]
-    assert set(first) == {"rank", "id", "path", "label", "distance", "same_bytes"}
+    assert set(first) == {"rank", "id", "path", "label", "distance", "probability", "same_bytes"}
     assert (first["rank"], first["distance"], first["same_bytes"]) == (1, 0.0, True)
     assert first["path"] == str(photos / "beagle" / "copy.jpg")
     assert len(first["id"]) == 16
@@ -129,6 +129,35 @@ def test_classify_and_evaluate(made, photos):
     assert (
         "give a number from 1, or all" in made("evaluate", "-g", "g", "--samples", "x", code=2).err
     )
+
+
+def test_evaluate_by_protocol(made, photos, hs, tmp_path):
+    for name in ("leave-one-out", "folds"):
+        record = made("evaluate", "-g", "g", "--protocol", name, "-k", 3, "--json").json
+        assert (record["protocol"], record["n_queries"], record["metric"]) == (name, 12, "plain")
+        assert record["trained_on"] == "ImageNet (ILSVRC-2012)"
+    paper = made("evaluate", "-g", "g", "--protocol", "paper", "--samples", 5, "--repeats", 9)
+    assert "5 of these queries, drawn 9 times" in paper.out
+    assert "near-duplicates: " in paper.out
+    needs = made("evaluate", "-g", "g", "--protocol", "split", code=1)
+    assert "needs query photos" in needs.err
+    both = made("evaluate", "-g", "g", "--protocol", "folds", "--queries", photos, code=1)
+    assert "takes its queries from the gallery" in both.err
+
+
+def test_evaluate_compares_metrics_and_galleries_and_writes_a_page(made, photos, hs, tmp_path):
+    hs("index", photos, "-g", "raw", "--raw", *LITE)
+    out = hs("evaluate", "-g", "raw", "--compare", "plain", "--samples", "all", "-k", 3).out
+    assert "12 queries, paper against plain" in out
+    out = hs("evaluate", "-g", "raw", "--compare", "g", "--queries", photos, "-k", 3).out
+    assert "12 queries, efficientnet-lite0, paper against efficientnet-lite0, plain" in out
+    done = hs("evaluate", "-g", "g", "--samples", "all", "-k", 3, "--keep-near", "--html", "p.html")
+    assert "near-duplicates: not looked for" in done.out
+    page = (tmp_path / "p.html").read_text()
+    assert page.count("data:image/jpeg") > 12
+    assert "12 queries of 3 labels against 12 labelled photos, 3 neighbours each." in page
+    assert "no such folder" in hs("evaluate", "-g", "g", "--html", "not/p.html", code=1).err
+    assert "no metric nothing" in hs("evaluate", "-g", "g", "--compare", "nothing", code=1).err
 
 
 def test_keeping(made, photos, tmp_path):
@@ -325,3 +354,184 @@ def test_demo(hs, tmp_path):
     answers = json.loads((tmp_path / "houndsight-demo" / "answers.json").read_text())
     assert len(answers) == 24
     assert "112 unchanged" in hs("demo").out  # again, over the same folder
+
+
+def test_search_by_part_and_by_several_photos(made, photos, tmp_path):
+    pugs = [photos / "pug" / f"pug-{number}.jpg" for number in range(3)]
+    (whole,) = made("search", "-g", "g", pugs[0], "-k", 3, "--json").json
+    assert set(whole) == {"query", "label", "matches"}
+    parts = ("--crop", "25,0,50,100%", "--exclude-crop", "0,0,20,20", "--exclude-crop", "0,30,9,9")
+    (part,) = made("search", "-g", "g", pugs[0], "-k", 3, *parts, "--json").json
+    assert (part["crop"], part["exclude_crops"]) == ("25,0,50,100%", ["0,0,20,20", "0,30,9,9"])
+    assert part["matches"] != whole["matches"]
+    assert "only 25,0,50,100%, without" in made("search", "-g", "g", pugs[0], *parts).out
+
+    nearest = {}
+    for way in ("mean", "min", "max"):
+        (one,) = made("search", "-g", "g", *pugs[:2], "--combine", way, "-k", 9, "--json").json
+        assert (one["combine"], one["label"], one["query"]) == (way, "pug", str(pugs[0]))
+        assert one["like"] == [str(pug) for pug in pugs[:2]]
+        paths = {match["path"] for match in one["matches"]}
+        assert not paths & {str(pug) for pug in pugs[:2]}
+        nearest[way] = {match["path"]: match["distance"] for match in one["matches"]}
+    shown = nearest["min"].keys() & nearest["max"].keys()
+    assert shown
+    assert all(nearest["min"][path] <= nearest["max"][path] for path in shown)
+    away = ("--unlike", pugs[2], "--self")
+    (one,) = made("search", "-g", "g", pugs[0], *away, "-k", 20, "--json").json
+    assert one["unlike"] == [str(pugs[2])]
+    paths = [match["path"] for match in one["matches"]]
+    assert paths[0] == str(pugs[0])
+    assert str(pugs[2]) not in paths
+    assert len(paths) == 11
+    out = made("search", "-g", "g", *pugs[:2], "--combine", "max", "--unlike", photos / "beagle",
+               "-k", 2, "--grid", "all.png").out  # fmt: skip
+    assert out.count("rank") == 1
+    assert out.startswith("max of ")
+    assert "beagle-2.jpg and 1 more" in out
+    assert (tmp_path / "all.png").exists()
+
+
+def test_explain(made, photos, tmp_path):
+    query, item = photos / "pug" / "pug-0.jpg", photos / "collie" / "collie-1.jpg"
+    why = made("explain", "-g", "g", query, item, "-o", "new/why.png", "--json")
+    assert set(why.json) == {"explained", "space", "label", "distance", "query", "item"}
+    assert (why.json["explained"], why.json["label"]) == ("similarity", None)
+    for side in ("query", "item"):
+        shares = np.array(why.json[side]["shares"])
+        assert shares.shape == (7, 7)
+        assert abs(shares.sum() - why.json[side]["total"]) < 1e-9
+        assert why.json[side]["seen"] == [0, 0, 1, 1]
+    found = made("search", "-g", "g", query, "--json").json[0]["matches"]
+    same = next(match for match in found if match["id"] == why.json["item"]["id"])
+    assert same["distance"] == why.json["distance"]
+    with Image.open(tmp_path / "new" / "why.png") as picture:
+        assert picture.width > 600
+    text = made("explain", "-g", "g", query, same["id"], "--crop", "0,0,50,50%").out
+    assert "cosine similarity, distance" in text
+    assert "only 0,0,50,50%" in text
+
+    made("search", "-g", "g", query, "-k", 7, "--explain", "one.png")
+    with Image.open(tmp_path / "one.png") as picture:
+        assert picture.width > 5 * 200
+    made("search", "-g", "g", photos / "pug", "-k", 1, "--explain", "many")
+    assert len(list((tmp_path / "many").glob("*.png"))) == 4
+    nothing = made("search", "-g", "g", query, "--max-distance", 0, "--explain", "none.png")
+    assert "drawn" not in nothing.err
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_explaining_photos_that_are_gone_or_changed(made, photos, tmp_path):
+    query, gone, changed = (
+        photos / label / f"{label}-0.jpg" for label in ("pug", "collie", "beagle")
+    )
+    gone.unlink()
+    write_photo(changed, 500)
+    assert (
+        "collie-0.jpg: there is no such file" in made("explain", "-g", "g", query, gone, code=1).err
+    )
+    assert "any more" in made("explain", "-g", "g", query, changed, code=1).err
+    drawn = made("search", "-g", "g", query, "--label", "collie", "--explain", "why.png", code=3)
+    assert "not explained: " in drawn.err
+    assert "collie-0.jpg" in drawn.err
+    assert (tmp_path / "why.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--crop", "1,2,3"], 2, "'--crop': '1,2,3' is no part of a photo. Write x,y,width,height"),
+        (["--crop", "10,10,95,10%"], 2, "reaches beyond the photo"),
+        (["--exclude-crop", "0,0,0,9"], 2, "is empty"),
+        (["--crop", "0,0,490,10"], 1, "reaches beyond the photo, which is 48 x 40 pixels"),
+        (["--exclude-crop", "0,0,100,100%"], 1, "nothing of the photo is left"),
+        (["--combine", "median"], 2, "mean"),
+        (["--unlike", "absent.jpg"], 1, "absent.jpg: cannot be read: there is no such file"),
+        (["--explain", "a.png", "--combine", "max"], 2, "--explain is for one photo"),
+        (["--explain", "a.png", "--unlike", "photos"], 2, "--explain is for one photo"),
+        (["--explain", "a.png", "--grid", "a.png"], 2, "a name each"),
+        (["--explain", "g/append.lock/why.png"], 1, "cannot be written"),
+        (["--explain", "why.text"], 1, "why.text: cannot be written"),
+        (["--metric", "absent"], 1, "has no metric absent"),
+    ],
+)
+def test_mistakes_with_parts_and_pictures(made, photos, tmp_path, arguments, code, says):
+    (tmp_path / "g" / "append.lock").touch()
+    failed = made("search", "-g", "g", photos / "pug" / "pug-0.jpg", *arguments, code=code)
+    assert says in " ".join(failed.err.split())
+    assert "Traceback" not in failed.err
+
+
+def test_mistakes_with_explain(made, photos):
+    query = photos / "pug" / "pug-0.jpg"
+    assert "not in the gallery" in made("explain", "-g", "g", query, "absent.jpg", code=1).err
+    assert "is a folder" in made("explain", "-g", "g", photos, query, code=1).err
+    assert "no such file" in made("explain", "-g", "g", "absent.jpg", query, code=1).err
+    beyond = ("--crop", "0,0,99,99")
+    assert "48 x 40 pixels" in made("explain", "-g", "g", query, query, *beyond, code=1).err
+    failed = made("explain", "-g", "g", query, query, "-o", "photos/pug/pug-1.jpg/x.png", code=1)
+    assert "cannot be written" in failed.err
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """3 labels x 8 photos that differ by label in their colours."""
+    for n, label in enumerate(("beagle", "collie", "pug")):
+        for number in range(8):
+            write_photo(tmp_path / "drawn" / label / f"{number}.jpg", 100 * n + number)
+    return tmp_path / "drawn"
+
+
+def test_learn_choose_classify_and_go_back(hs, drawn, tmp_path):
+    hs("index", drawn, "-g", "g", *LITE)
+    photo = drawn / "pug" / "0.jpg"
+    before = hs("search", "-g", "g", photo, "-k", 3, "--json").json
+    report = hs("learn", "-g", "g", "--method", "lda", "--picture", "trade.png", "--json").json
+    assert report["items"] == 24
+    assert report["labels"] == 3
+    assert {figure["name"] for figure in report["figures"]} == {"precision@6", "recall@5"}
+    with Image.open("trade.png") as picture:
+        assert picture.size == (1200, 800)
+    facts = hs("info", "-g", "g", "--json").json
+    if report["metric"] is None:  # these drawings have nothing in common but their folder
+        assert facts["metric"] == "plain"
+    else:
+        assert facts["metric"] == "learned@1"
+    assert hs("search", "-g", "g", photo, "-k", 3, "--json", "--metric", "plain").json == before
+    hs("calibrate", "-g", "g", "--metric", "plain")
+    (answer,) = hs("search", "-g", "g", photo, "-k", 3, "--json", "--metric", "plain").json
+    assert all(0 < match["probability"] < 1 for match in answer["matches"])
+    assert "same label" in hs("search", "-g", "g", photo, "-k", 3, "--metric", "plain").out
+    (vote,) = hs("classify", "-g", "g", photo, "--json", "--metric", "plain").json
+    assert vote["first"] == next(iter(vote["probabilities"]))["label"]
+    assert 0 < vote["none"] < 1
+    table = hs("classify", "-g", "g", photo, "--metric", "plain", "--precision", "0.4").out
+    assert "probability" in table
+    failed = hs("classify", "-g", "g", photo, "--metric", "plain", "--precision", "1", code=1)
+    assert "Ask for a precision of" in failed.err
+    text = hs("learn", "-g", "g", "--name", "mine", "--favour", "label").out
+    assert "The trade" in text
+    assert "--favour" in text
+    hs("label", "-g", "g", photo, "collie")
+    lines = hs("info", "-g", "g").out
+    if "mine@1" in lines:
+        assert "stale" in lines
+    while "nothing was chosen" not in (said := hs("learn", "-g", "g", "--undo").out):
+        assert "again" in said
+    assert hs("info", "-g", "g", "--json").json["metric"] == "plain"
+
+
+def test_mistakes_with_learning_are_answered(hs, drawn, photos):
+    hs("index", drawn, "-g", "g", *LITE)
+    for arguments, code, message in (
+        (("learn", "-g", "g", "--favour", "2"), 2, "give label, photo, or a number"),
+        (("learn", "-g", "g", "--name", "Plain!"), 1, "cannot be called"),
+        (("learn", "-g", "g", "--picture", "absent/x.png"), 1, "no such folder"),
+        (("learn", "-g", "nowhere"), 1, "no gallery here"),
+        (("calibrate", "-g", "g", "--metric", "learned"), 1, "has no metric learned. It has plain"),
+        (("search", "-g", "g", drawn / "pug" / "0.jpg", "--metric", "paper"), 1, "--raw"),
+        (("classify", "-g", "g", drawn / "pug" / "0.jpg", "--precision", "0.9"), 1, "calibrate"),
+    ):
+        assert message in hs(*arguments, code=code).err
+    hs("index", photos, "-g", "none", *LITE, "--labels", "none")
+    assert "0 labels with two" in hs("learn", "-g", "none", code=1).err

@@ -1,4 +1,4 @@
-"""Metrics held against cases worked by hand, and votes with every kind of tie."""
+"""Evaluation held against cases worked by hand, and votes with every kind of tie."""
 
 import os
 
@@ -7,7 +7,6 @@ import pytest
 
 from fakes import fake_embedder
 from houndsight import Gallery, InputError, Match, Query, Vectors, classify, evaluate
-from houndsight.evaluation import bootstrap, wilson
 from houndsight.queries import Queries
 from houndsight.types import Item
 from test_gallery import DIM, entry
@@ -55,7 +54,7 @@ def at_place(at):
 
 
 def test_leave_one_out_by_hand(line):
-    report = evaluate(line, k=2, samples=None)
+    report = evaluate(line, k=2, samples="all", near=False)
     # place: its two nearest others          right   first right  vote
     # 0 a: 1 b, 3 a                           1/2     no           b (tie, b is nearer)
     # 1 b: 0 a, 3 a                           0       no           a
@@ -70,8 +69,29 @@ def test_leave_one_out_by_hand(line):
     assert report.recall_at_5.value == pytest.approx(5 / 6)  # all but c, whose label is alone
     assert report.vote_accuracy.value == 0
     assert (report.n_queries, report.n_gallery, report.left_out) == (6, 6, 6)
-    assert report.protocol == "leave-one-out"
-    assert len(report.queries) == 6
+    assert (report.protocol, report.folds, report.refitted) == ("leave-one-out", 0, 0)
+    # The whole rankings, right ones by rank; c is alone, and all its figures are 0.
+    #  0 a: 1b 3a 6b 10a 15c    2 4     AP (1/2 + 2/4) / 2     R 2: 1/2
+    #  1 b: 0a 3a 6b 10a 15c    3       AP 1/3                 R 1: 0
+    #  3 a: 1b 0a|6b 10a 15c    2 4 or 3 4
+    #  6 b: 3a 10a 1b 0a 15c (0 and 6 of 3 tie as above; 1b is 5 away)   3   AP 1/3
+    # 10 a: 6b 15c 3a 1b 0a     3 5     AP (1/3 + 2/5) / 2     R 2: 0
+    ap = {query.asked.path: query.average_precision for query in report.queries}
+    assert ap == pytest.approx(
+        {
+            b"0": (1 / 2 + 2 / 4) / 2,
+            b"1": 1 / 3,
+            b"3": (1 / 2 + 2 / 4) / 2 if third else (1 / 3 + 2 / 4) / 2,
+            b"6": 1 / 3,
+            b"10": (1 / 3 + 2 / 5) / 2,
+            b"15": 0,
+        }
+    )
+    assert report.average_precision.value == pytest.approx(np.mean(list(ap.values())))
+    assert report.r_precision.value == pytest.approx((1 / 2 + third) / 6)
+    assert report.retrieved_at_k.value == pytest.approx((1 / 2 + third) / 6)
+    first = 1 / np.log2(3) / (1 + 1 / np.log2(3))
+    assert report.ndcg_at_k.value == pytest.approx((first + (first if third else 0)) / 6)
 
 
 def test_queries_by_hand(line):
@@ -79,7 +99,7 @@ def test_queries_by_hand(line):
     photos = [Query(name.encode(), label) for name, (label, _) in zip("vwxyz", asked, strict=True)]
     values = np.stack([at_place(at) for _, at in asked]).astype(np.float32)
     queries = Queries(photos, Vectors(values, line.fingerprint), [])
-    report = evaluate(line, queries, k=3)
+    report = evaluate(line, queries, k=3, near=False)
     # 2.9: 3 a, 1 b, 0 a -> 2/3, first right, vote a     0.9: 1 b, 0 a, 3 a -> 1/3, right, vote a
     # 14:  15 c, 10 a, 6 b -> 1/3, right, vote c         5:   6 b, 3 a, 1 b -> 0, unknown label
     assert report.precision_at_k.value == pytest.approx((2 / 3 + 1 / 3 + 1 / 3 + 0) / 4)
@@ -105,17 +125,17 @@ def test_equal_bytes_are_kept_from_a_query(tmp_path):
                 entry("b", at_place("2"), "b"),
             ],
         )
-        report = evaluate(gallery, k=1, samples=None)
+        report = evaluate(gallery, k=1, samples="all", near=False)
         assert report.precision_at_k.value == 0.0  # with its twin in it would be 2/3
         assert report.left_out == 5
 
 
 def test_sampling_is_seeded_and_without_replacement(line):
-    one, again, other = (evaluate(line, samples=4, seed=seed) for seed in (1, 1, 2))
+    one, again, other = (evaluate(line, samples=4, seed=seed, near=False) for seed in (1, 1, 2))
     assert one == again
     assert one.queries != other.queries
-    assert len({name for name, _ in one.queries}) == 4
-    assert evaluate(line, samples=99).n_queries == 6
+    assert len({query.name for query in one.queries}) == 4
+    assert evaluate(line, samples=99, near=False).n_queries == 6
 
 
 def test_what_cannot_be_scored_is_said(line, tmp_path):
@@ -126,26 +146,3 @@ def test_what_cannot_be_scored_is_said(line, tmp_path):
     empty = Gallery.create(tmp_path / "empty", fake_embedder())
     with empty, pytest.raises(InputError, match="0 labelled photos"):
         evaluate(empty)
-
-
-def test_wilson_by_the_books():
-    # Newcombe, Statistics in Medicine 17 (1998), table I: 81/263 and 15/148, 0/20, 1/29.
-    for hits, n, low, high in (
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ):
-        estimate = wilson([True] * hits + [False] * (n - hits))
-        assert (round(estimate.low, 4), round(estimate.high, 4)) == (low, high)
-        assert estimate.value == hits / n
-    assert wilson([True] * 5).high == 1.0
-
-
-def test_bootstrap_agrees_with_the_normal_interval_on_much_data():
-    values = np.random.default_rng(0).random(4000)
-    estimate = bootstrap(values, 0)
-    half = 1.96 * values.std() / np.sqrt(len(values))
-    assert estimate.low == pytest.approx(values.mean() - half, abs=half / 6)
-    assert estimate.high == pytest.approx(values.mean() + half, abs=half / 6)
-    assert estimate == bootstrap(values, 0)

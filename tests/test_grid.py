@@ -6,9 +6,10 @@ from PIL import Image
 
 from houndsight.errors import InputError
 from houndsight.render import lettering
-from houndsight.render.grid import MAT, PAPER, RIGHT, WRONG, Tile, _columns, _Layout, grid
+from houndsight.render.grid import RIGHT, WRONG, Tile, _columns, _Layout, grid
 from houndsight.render.labels import one_line
 from houndsight.render.lettering import fitted, font_for, shown
+from houndsight.render.sheet import MAT, PAPER
 
 BLUE = (20, 40, 200)
 

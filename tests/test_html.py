@@ -7,9 +7,21 @@ from itertools import pairwise
 import pytest
 from PIL import Image
 
-from houndsight.render.html import Answer, Card, Figure, page
+from houndsight.render.html import (
+    Answer,
+    Answers,
+    Bars,
+    Card,
+    Charts,
+    Curve,
+    Figure,
+    Heat,
+    Pairs,
+    Table,
+    page,
+)
 
-VOID = {"meta", "link", "img", "br", "hr", "input", "path"}
+VOID = {"meta", "link", "img", "br", "hr", "input", "wbr"}
 HOSTILE = [
     "<script>alert(1)</script>",
     '" onerror="alert(1)',
@@ -76,18 +88,33 @@ def card(title="Hound", right=None, picture=b"", **changes):
 
 
 def full(text="Hound"):
+    answers = [
+        Answer(card(text), [card(text, right=True), card(text, right=False, note=text)]),
+        Answer(card(text, picture=None), [card("c", picture=None), card(text, alt=text)]),
+        Answer(card(text), []),
+    ]
+    charts = [
+        Curve(text, text, text, text, [(0.0, 0.1), (0.5, 0.4), (1.0, 1.0)]),
+        Bars(text, text, text, text, [0, 3, 1]),
+    ]
     return page(
         title=text,
         lead=text,
         figures=[Figure(text, text, text, text), Figure("p", "1 %", "", "")],
-        table=[("label", text), (text, "2"), ("b", text)],
-        answers=[
-            Answer(card(text), [card(text, right=True), card(text, right=False, note=text)]),
-            Answer(card(text, picture=None), [card("c", picture=None), card(text, alt=text)]),
-            Answer(card(text), []),
+        sections=[
+            Table("In detail", [("label", text), (text, "2"), ("b", text)], text),
+            Answers(text, answers, text),
+            Charts(text, charts, text),
+            Heat(text, [text, "b"], [[0.75, 0.25], [0.0, 1.0]], text),
+            Pairs(text, [(text, [(text, answers[0]), (text, answers[1])])], text),
         ],
         facts=[(text, text)],
+        notes=[text, text],
     )
+
+
+def with_sections(*sections):
+    return page(title="t", lead="", figures=[], sections=sections, facts=[])
 
 
 def test_the_page_is_well_formed_html():
@@ -141,13 +168,13 @@ def test_headings_descend_one_step_at_a_time():
     assert outline[0] == 1
     assert outline.count(1) == 1
     assert all(b - a <= 1 for a, b in pairwise(outline))
-    assert set(levels) <= {1, 2, 3}
+    assert set(levels) <= {1, 2, 3, 4}
 
 
 def test_thumbnails_are_the_bytes_given_and_have_alt_texts():
     red, blue = jpeg("red"), jpeg("blue")
     answer = Answer(card("a", picture=red), [card("b", picture=blue)])
-    html = page(title="t", lead="", figures=[], table=[], answers=[answer], facts=[])
+    html = with_sections(Answers("Answers", [answer]))
     images = read(html).tags("img")
     sources = [base64.b64decode(image["src"].partition(",")[2]) for image in images]
     assert sources == [red, blue]
@@ -158,7 +185,7 @@ def test_right_and_wrong_are_said_in_words_and_unknown_is_not():
     answer = Answer(
         card(), [card(right=True), card(right=False), card(right=None), card(right=True)]
     )
-    html = page(title="t", lead="", figures=[], table=[], answers=[answer], facts=[])
+    html = with_sections(Answers("Answers", [answer]))
     words = [text.strip() for text in read(html).text]
     assert words.count("right") == 2
     assert words.count("wrong") == 1
@@ -168,37 +195,70 @@ def test_right_and_wrong_are_said_in_words_and_unknown_is_not():
 
 def test_neighbours_are_numbered_in_rank_order():
     answer = Answer(card(), [card(title) for title in "cab"])
-    html = page(title="t", lead="", figures=[], table=[], answers=[answer], facts=[])
+    html = with_sections(Answers("Answers", [answer]))
     found = re.findall(r'class="rank">(\d+)</span><bdi>(\w)</bdi>', html)
     assert found == [("1", "c"), ("2", "a"), ("3", "b")]
 
 
 def test_a_missing_photo_and_no_neighbours_are_said():
-    html = page(
-        title="t",
-        lead="",
-        figures=[],
-        table=[],
-        answers=[Answer(card(picture=None), [])],
-        facts=[],
-    )
-    reader = read(html)
+    reader = read(with_sections(Answers("Answers", [Answer(card(picture=None), [])])))
     assert not reader.tags("img")
     assert "photo not found" in reader.text
     assert "no neighbours" in reader.text
 
 
 def test_empty_parts_leave_no_empty_sections():
-    reader = read(page(title="t", lead="", figures=[], table=[], answers=[], facts=[]))
+    reader = read(with_sections())
     assert not reader.tags("section")
     assert [text for tag, text in reader.headings] == ["t"]
 
 
-def test_the_table_names_its_rows_and_columns():
-    reader = read(full())
-    scopes = [attrs["scope"] for attrs in reader.tags("th")]
-    assert scopes == ["col", "col", "row", "row"]
+def test_the_tables_name_their_rows_and_columns():
+    rows = [("label", "n"), ("a", "2"), ("b", "3")]
+    reader = read(with_sections(Table("In detail", rows)))
+    assert [attrs["scope"] for attrs in reader.tags("th")] == ["col", "col", "row", "row"]
     assert len(reader.tags("td")) == 2
+    reader = read(with_sections(Heat("Confused", ["a", "b"], [[1, 0], [0.25, 0.75]])))
+    assert [attrs["scope"] for attrs in reader.tags("th")] == ["col", "col", "row", "row"]
+    cells = [attrs for attrs in reader.tags("td") if "style" in attrs]
+    assert [(cell["class"], cell["style"]) for cell in cells] == [
+        ("right", "--share: 1.000"),
+        ("wrong", "--share: 0.000"),
+        ("wrong", "--share: 0.250"),
+        ("right", "--share: 0.750"),
+    ]
+    assert [text for text in reader.text if text.strip().isdecimal()] == ["100", "25", "75"]
+
+
+def test_drawings_lie_within_their_frame():
+    chart = Curve("c", "n", "x", "y", [(0, 0), (0.25, 1), (1, 1)])
+    reader = read(with_sections(Charts("Charts", [chart, Bars("b", "n", "l", "r", [2, 0, 4])])))
+    points = [(float(a["cx"]), float(a["cy"])) for a in reader.tags("circle")]
+    assert points == [(46, 206), (96, 6), (246, 6)]
+    bars = [(float(a["y"]), float(a["height"])) for a in reader.tags("rect")]
+    assert bars == [(106, 100), (206, 0), (6, 200)]
+    assert [a["aria-label"] for a in reader.tags("svg")] == ["c: n", "b: n"]
+    flat = read(with_sections(Charts("Charts", [Bars("b", "n", "l", "r", [0])])))
+    assert flat.tags("rect")[0]["height"] == "0.0"
+
+
+def test_neighbours_of_which_some_are_left_out_keep_their_rank():
+    some = Answer(card(), [card("a", rank=3), card("b", rank=7)])
+    html = with_sections(Pairs("Pairs", [("a and b", [("words", some), ("others", some)])]))
+    assert re.findall(r'class="rank">(\d+)</span>', html) == ["3", "7", "3", "7"]
+    reader = read(html)
+    assert [tag for tag, _ in reader.elements if tag in ("h2", "h3", "h4")] == [
+        "h2",
+        "h3",
+        "h4",
+        "h4",
+    ]
+    assert "words" in reader.text
+
+
+def test_names_may_break_after_underscores_and_nowhere_else_is_anything_added():
+    html = with_sections(Answers("Answers", [Answer(card("a_<b>"), [])]))
+    assert "a_<wbr>&lt;b&gt;" in html
 
 
 def _luminance(colour):
@@ -224,3 +284,13 @@ def test_text_and_marks_have_aa_contrast(scheme):
     for mark in ("right", "wrong"):
         assert _contrast(colour["on-mark"], colour[mark]) >= 4.5
         assert _contrast(colour[mark], colour["card"]) >= 3
+    # A number in a cell of the heat map, however full the cell is.
+    (most,) = re.findall(r"--most: (\d+)%", blocks[scheme])
+    for shade in ("right", "wrong"):
+        cell = _mixed(colour[shade], colour["card"], int(most) / 100)
+        assert _contrast(colour["text"], cell) >= 4.5
+
+
+def _mixed(a, b, share):
+    pairs = ((int(a[i : i + 2], 16), int(b[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(share * x + (1 - share) * y):02x}" for x, y in pairs)

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from houndsight import InputError, Vectors, distances
 from houndsight.errors import FingerprintMismatch
-from houndsight.search import candidates, nearest
+from houndsight.search import candidates, distances_to, nearest, within
 
 
 def oracle(queries, gallery):
@@ -111,3 +111,12 @@ def test_vectors_of_two_embedders_are_refused():
     with pytest.raises(FingerprintMismatch):
         distances(one, other)
     assert distances(one, one).tolist() == [[0.0]]
+
+
+@settings(max_examples=200, deadline=None)
+@given(problems())
+def test_within_holds_all_that_are_no_farther_and_no_others(problem):
+    q, x, k = problem
+    distance = np.sort(distances_to(q[0], x))[min(k, len(x)) - 1]  # as far as one of them
+    for query, rows in zip(q, within(q, x, float(distance)), strict=True):
+        assert rows.tolist() == np.flatnonzero(distances_to(query, x) <= distance).tolist()

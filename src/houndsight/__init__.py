@@ -16,6 +16,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from houndsight.combining import search_combined as search_combined
+    from houndsight.cropping import Crop as Crop
+    from houndsight.cropping import View as View
     from houndsight.embedder import Embedder as Embedder
     from houndsight.errors import CheckpointError as CheckpointError
     from houndsight.errors import DamagedGallery as DamagedGallery
@@ -29,13 +32,20 @@ if TYPE_CHECKING:
     from houndsight.errors import NewerFormat as NewerFormat
     from houndsight.errors import NotAGallery as NotAGallery
     from houndsight.errors import WeightsUnavailable as WeightsUnavailable
-    from houndsight.evaluation import Estimate as Estimate
+    from houndsight.evaluation import Comparison as Comparison
     from houndsight.evaluation import Report as Report
+    from houndsight.evaluation import compare as compare
     from houndsight.evaluation import evaluate as evaluate
+    from houndsight.explaining import Explanation as Explanation
+    from houndsight.explaining import explain as explain
     from houndsight.gallery import Gallery as Gallery
     from houndsight.indexing import IndexReport as IndexReport
     from houndsight.indexing import Progress as Progress
     from houndsight.indexing import index as index
+    from houndsight.learning import LearnReport as LearnReport
+    from houndsight.learning import calibrate as calibrate
+    from houndsight.learning import learn as learn
+    from houndsight.metrics import Estimate as Estimate
     from houndsight.models.spec import CATALOGUE as CATALOGUE
     from houndsight.models.spec import ModelSpec as ModelSpec
     from houndsight.queries import Query as Query
@@ -49,15 +59,21 @@ if TYPE_CHECKING:
     from houndsight.types import Where as Where
     from houndsight.voting import Vote as Vote
     from houndsight.voting import classify as classify
+    from houndsight.voting import classify_queries as classify_queries
 
 _HOMES = {
-    "voting": "Vote classify",
+    "voting": "Vote classify classify_queries",
+    "combining": "search_combined",
+    "cropping": "Crop View",
     "embedder": "Embedder",
     "errors": "CheckpointError DamagedGallery FingerprintMismatch GalleryBusy GalleryError "
     "HoundsightError ImageError InputError ModelError NewerFormat NotAGallery WeightsUnavailable",
-    "evaluation": "Estimate Report evaluate",
+    "evaluation": "Comparison Report compare evaluate",
+    "explaining": "Explanation explain",
     "gallery": "Gallery",
     "indexing": "IndexReport Progress index",
+    "learning": "LearnReport calibrate learn",
+    "metrics": "Estimate",
     "models.spec": "CATALOGUE ModelSpec",
     "queries": "Query read_queries",
     "search": "distances",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from houndsight import images
-from houndsight.errors import FingerprintMismatch, ImageError
+from houndsight.errors import FingerprintMismatch, ImageError, ModelError
 from houndsight.models.architectures import architecture
 from houndsight.models.spec import ModelSpec, spec
 from houndsight.models.weights import Weights, keep, load, load_kept
@@ -248,6 +248,53 @@ class Embedder:
         return Vectors(
             np.stack(found) if found else np.empty((0, self.dim), np.float32), self.fingerprint
         )
+
+    def regions(
+        self, photos: "str | bytes | os.PathLike[str] | Image.Image | Iterable[Any]"
+    ) -> NDArray[np.float32]:
+        """Return what the network found where: the feature maps that vectors are averages of.
+
+        Parameters
+        ----------
+        photos
+            As for `embed`.
+
+        Returns
+        -------
+        ndarray
+            float32 (n, dim, h, w), a grid over what the network sees of a photo, of size / 32
+            each way. The average over the grid is the vector that `embed` returns: with
+            normalisation, a photo's regions are divided by the length of their average.
+
+        Raises
+        ------
+        ImageError
+            If a photo cannot be read.
+        ModelError
+            If the graph lacks the output ``map``, or vectors are not its average.
+        """
+        if isinstance(photos, str | bytes | os.PathLike | Image.Image):
+            photos = [photos]
+        shaped = (self._shape(photo).pixels for photo in photos)
+        made = [self._regions(pixels) for pixels in shaped if pixels is not None]
+        side = -(-self.preprocessing.size // 32)
+        return np.stack(made) if made else np.empty((0, self.dim, side, side), np.float32)
+
+    def _regions(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        regions: NDArray[np.float32]
+        (vector,), (regions,) = self.runtime.run(pixels[None], ["vector", "map"])
+        average = regions.mean(axis=(1, 2), dtype=np.float64)
+        length = float(np.linalg.norm(average))
+        # Float32 sums of 49 numbers agree to about 1e-6; a network that pools otherwise does not.
+        if np.linalg.norm(vector - average) > 1e-3 * length:
+            raise ModelError(
+                "the graph's output 'vector' is not the average of its output 'map', so no region "
+                "has a share in it",
+                remedy="Use a network that ends in average pooling",
+            )
+        if self.normalise and length > 0:
+            regions = (regions / length).astype(np.float32)
+        return regions
 
     def embed_files(
         self, paths: Iterable[bytes]

@@ -58,6 +58,12 @@ class Preprocessing:
         """Pixels that a side may not fall below when a JPEG is decoded at a reduced size."""
         return 2 * self.size
 
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        """The 8-bit colour nearest to what becomes zeros: the mean of the photos trained on."""
+        red, green, blue = (round(mean / self.scale) for mean in self.mean)
+        return red, green, blue
+
     def settings(self) -> dict[str, Any]:
         """Return the settings and the version, for the fingerprint."""
         return {"version": VERSION, **asdict(self)}
@@ -70,24 +76,43 @@ class Preprocessing:
         shift = np.asarray(self.mean, np.float32) / np.asarray(self.std, np.float32)
         return np.ascontiguousarray((pixels * gain - shift).transpose(2, 0, 1))
 
+    def seen(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return the box of an image that the network sees: left, top, right, bottom in pixels."""
+        if self.resize == "squash":
+            return 0.0, 0.0, float(width), float(height)
+        x0, y0, x1, y1 = _without_far_ends(width, height)
+        (wide, high), (left, top) = self._centre(x1 - x0, y1 - y0)
+        across, down = (x1 - x0) / wide, (y1 - y0) / high
+        return (
+            x0 + left * across,
+            y0 + top * down,
+            x0 + (left + self.size) * across,
+            y0 + (top + self.size) * down,
+        )
+
     def _squash(self, image: Image.Image) -> Image.Image:
         return _resized(image, self.size, self.size)
 
     def _crop(self, image: Image.Image) -> Image.Image:
-        image = _without_far_ends(image)
-        short = round(self.size * CROP_RATIO)
-        factor = short / min(image.size)
-        width, height = (max(short, round(side * factor)) for side in image.size)
-        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
+        middle = _without_far_ends(*image.size)
+        if middle != (0, 0, *image.size):
+            image = image.crop(middle)
+        (width, height), (left, top) = self._centre(*image.size)
         return _resized(image, width, height).crop((left, top, left + self.size, top + self.size))
 
+    def _centre(self, *size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the size that `crop` gives an image, and the corner of the square it takes."""
+        short = round(self.size * CROP_RATIO)
+        factor = short / min(size)
+        width, height = (max(short, round(side * factor)) for side in size)
+        corner = round((width - self.size) / 2), round((height - self.size) / 2)
+        return (width, height), corner
 
-def _without_far_ends(image: Image.Image) -> Image.Image:
-    longest = LONGEST * min(image.size)
-    if max(image.size) <= longest:
-        return image
-    left, top = (max(0, side - longest) // 2 for side in image.size)
-    return image.crop((left, top, image.width - left, image.height - top))
+
+def _without_far_ends(width: int, height: int) -> tuple[int, int, int, int]:
+    longest = LONGEST * min(width, height)
+    left, top = (max(0, side - longest) // 2 for side in (width, height))
+    return left, top, width - left, height - top
 
 
 def _resized(image: Image.Image, width: int, height: int) -> Image.Image:

@@ -2,19 +2,24 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from houndsight import images
+from houndsight.cropping import WHOLE, View
 from houndsight.embedder import Embedder
 from houndsight.errors import ImageError, InputError
 from houndsight.gallery import GALLERY_MARK, Gallery
 from houndsight.labels import folder_label, labeller
 from houndsight.types import Item, Skipped, Vectors
 
-__all__ = ["Queries", "Query", "read_queries"]
+__all__ = ["Combination", "Combine", "Queries", "Query", "read_queries"]
+
+Combine = Literal["mean", "min", "max"]
+"""How several queries become one; see `houndsight.combining`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +36,10 @@ class Query:
         Ids of gallery items that are this very file.
     twins
         Ids of gallery items with the same bytes elsewhere.
+    view
+        What of it is looked at.
+    combination
+        The photos that it stands for, unless it is just the one; `path` is the first's.
     pixels
         What the network takes; let go of once it is embedded.
     """
@@ -39,6 +48,8 @@ class Query:
     label: str | None
     own: frozenset[int] = frozenset()
     twins: frozenset[int] = frozenset()
+    view: View = WHOLE
+    combination: "Combination | None" = None
     pixels: NDArray[np.float32] | None = field(default=None, repr=False)
 
     def same_bytes(self, item: Item) -> bool:
@@ -48,6 +59,18 @@ class Query:
     def agrees(self, item: Item) -> bool | None:
         """Return whether an item has the query's label; None where that is not known."""
         return None if self.label is None else item.label == self.label
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Combination:
+    """Photos that are searched for as one: like `like`, in which way, and not like `unlike`.
+
+    `combine` is None where one photo is searched for that is not to be like others.
+    """
+
+    like: tuple[Query, ...]
+    unlike: tuple[Query, ...]
+    combine: Combine | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +91,7 @@ def read_queries(
     names: str | bytes | os.PathLike[str] | Iterable[str | bytes | os.PathLike[str]],
     *,
     labels: str | None = None,
+    view: View = WHOLE,
 ) -> Queries:
     """Find, read and embed query photos.
 
@@ -84,6 +108,8 @@ def read_queries(
         the folder named has that folder's label only if the gallery knows it. When None, a photo's
         label is that of an item with the same bytes, else the name of the folder that holds it,
         where the gallery has such a label.
+    view
+        What of each photo is looked at; one that it reaches beyond is skipped.
 
     Raises
     ------
@@ -98,13 +124,16 @@ def read_queries(
     photos: list[Query] = []
     vectors: list[NDArray[np.float32]] = []
 
+    shape = embedder.preprocessing
+
     def read(query: Query) -> Query | _Unread:
         try:
             file = images.read(query.path)
-            shape = embedder.preprocessing
-            image = images.decode(file.data, path=query.path, at_least=shape.decode_at_least).image
+            at_least = view.at_least(shape.decode_at_least)
+            photo = images.decode(file.data, path=query.path, at_least=at_least)
+            image = view(photo.image, (photo.width, photo.height), shape.mean_colour)
             return _known(gallery, query, file.digest, shape(image), guess=labels is None)
-        except ImageError as error:
+        except (ImageError, InputError) as error:
             return _Unread(Skipped(query.path, error.cause))
 
     wanted = [one for one in found if isinstance(one, Query)]
@@ -113,7 +142,7 @@ def read_queries(
             if isinstance(one, _Unread):
                 skipped.append(one.skipped)
             elif vector is not None:
-                photos.append(Query(one.path, one.label, one.own, one.twins))
+                photos.append(replace(one, view=view, pixels=None))
                 vectors.append(vector)
     values = np.stack(vectors) if vectors else np.empty((0, embedder.dim), np.float32)
     return Queries(photos, Vectors(values, embedder.fingerprint), skipped)
@@ -159,7 +188,8 @@ def _known(
     label = query.label
     if guess and equal:
         label = next((item.label for item in equal if item.label), label)
-    return Query(query.path, label, own, frozenset(item.id for item in equal) - own, pixels)
+    twins = frozenset(item.id for item in equal) - own
+    return replace(query, label=label, own=own, twins=twins, pixels=pixels)
 
 
 def _same_file(gallery: Gallery, item: Item, path: bytes) -> bool:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from houndsight.errors import FingerprintMismatch, InputError
 from houndsight.types import Vectors
 
-__all__ = ["candidates", "distances", "distances_to", "nearest"]
+__all__ = ["candidates", "distances", "distances_to", "nearest", "within"]
 
 # Rows whose differences are in memory at once, as float64: 2,048 x 2,048 x 8 bytes = 32 MB.
 BLOCK = 2048
@@ -123,17 +123,45 @@ def candidates(
         Row numbers (positions in `rows`, where that is given), ascending: k or a little more of
         them; all, where there are no more than k.
     """
+    for squared, slack in _squared(queries, x, norms if rows is None else norms[rows], rows):
+        if k >= len(squared):
+            yield np.arange(len(squared))
+            continue
+        bar = np.partition(squared + slack, k - 1)[k - 1]
+        yield np.flatnonzero(squared - slack <= bar)
+
+
+def within(
+    queries: NDArray[np.float32], x: NDArray[np.float32], distance: float
+) -> Iterator[NDArray[np.intp]]:
+    """For each query (n, dim) the rows of x (m, dim), finite, no farther than a distance; exact.
+
+    Found by one matrix product, as `candidates` are, and then looked at one by one.
+    """
+    norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
+    for query, (squared, slack) in zip(queries, _squared(queries, x, norms, None), strict=True):
+        rows = np.flatnonzero(squared - slack <= distance**2)
+        yield rows[distances_to(query, x[rows]) <= distance]
+
+
+def _squared(
+    queries: NDArray[np.float32],
+    x: NDArray[np.float32],
+    lengths_x: NDArray[np.float64],
+    rows: NDArray[np.intp] | None,
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """For each query squared distances to rows by a product, and how far these may be off."""
     m, dim = x.shape
     unit = 2.0**-24
-    lengths_x = norms if rows is None else norms[rows]
     step = max(1, SCORES // max(m, 1))
     for start in range(0, len(queries), step):
         chunk = queries[start : start + step]
         lengths = np.sqrt(np.einsum("ij,ij->i", chunk, chunk, dtype=np.float64))
         reach = lengths_x.max(initial=0.0) + lengths.max(initial=0.0)
-        if k >= len(lengths_x) or not 1e-15 < reach < 1e15 or dim * unit > 0.1:
-            # Few rows, or numbers whose squares float32 cannot hold: every row is looked at.
-            yield from (np.arange(len(lengths_x)) for _ in chunk)
+        if not 1e-15 < reach < 1e15 or dim * unit > 0.1:
+            # Numbers whose squares float32 cannot hold: every row is looked at.
+            nothing = np.zeros(len(lengths_x)), np.full(len(lengths_x), np.inf)
+            yield from (nothing for _ in chunk)
             continue
         products = chunk @ x.T
         for length, product in zip(lengths, products, strict=True):
@@ -141,5 +169,4 @@ def candidates(
             squared = lengths_x**2 + length**2 - 2.0 * dots
             # The last term covers products too small for float32.
             slack = (dim + 8) * unit * (lengths_x + length) ** 2 + dim * 2.0**-126
-            bar = np.partition(squared + slack, k - 1)[k - 1]
-            yield np.flatnonzero(squared - slack <= bar)
+            yield squared, slack

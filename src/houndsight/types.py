@@ -109,11 +109,20 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One neighbour: the item, its Euclidean distance (0 or more), its rank (from 1)."""
+    """One neighbour.
+
+    Attributes
+    ----------
+    item, distance, rank
+        The item, its Euclidean distance (0 or more), its rank (from 1).
+    probability
+        That it has the query's label, 0 to 1; None where the metric is not calibrated.
+    """
 
     item: Item
     distance: float
     rank: int
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,11 +137,15 @@ class Matches:
         float64 (n_queries, k), Euclidean, 0 or more; infinite where the id is -1.
     items
         The items by id.
+    probabilities
+        float64 (n_queries, k): that a neighbour has the query's label, for queries that are whole
+        photos; None where the metric is not calibrated.
     """
 
     ids: NDArray[np.int64]
     distances: NDArray[np.float64]
     items: Mapping[int, Item]
+    probabilities: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -140,11 +153,14 @@ class Matches:
     def __getitem__(self, query: int) -> list[Match]:
         """Return the neighbours of one query, nearest first."""
         return [
-            Match(self.items[int(id_)], float(distance), rank)
-            for rank, (id_, distance) in enumerate(
-                zip(self.ids[query], self.distances[query], strict=True), start=1
+            Match(
+                self.items[int(self.ids[query, n])],
+                float(self.distances[query, n]),
+                n + 1,
+                None if self.probabilities is None else float(self.probabilities[query, n]),
             )
-            if id_ >= 0
+            for n in range(self.ids.shape[1])
+            if self.ids[query, n] >= 0
         ]
 
     def __iter__(self) -> Iterator[list[Match]]:

@@ -10,7 +10,17 @@ import warnings
 import click
 
 from houndsight import __version__
-from houndsight.cli import asking, keeping, making, models
+from houndsight.cli import (
+    asking,
+    evaluating,
+    explaining,
+    keeping,
+    learning,
+    making,
+    mapping,
+    models,
+    searching,
+)
 from houndsight.cli.console import CODES, DAMAGED, DONE, FAILED, INTERRUPTED, SKIPPED, USAGE, err
 from houndsight.errors import HoundsightError
 
@@ -33,7 +43,17 @@ def app() -> None:
     """Find the images that look alike."""
 
 
-for module in (making, asking, keeping, models):
+for module in (
+    making,
+    searching,
+    explaining,
+    asking,
+    evaluating,
+    learning,
+    mapping,
+    keeping,
+    models,
+):
     for command in module.COMMANDS:
         app.add_command(command)
 

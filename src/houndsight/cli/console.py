@@ -35,10 +35,12 @@ __all__ = [
     "json_option",
     "k_option",
     "load_embedder",
+    "metric_option",
     "model_options",
     "out",
     "reopen_embedder",
     "show_skipped",
+    "step_bar",
     "write_json",
 ]
 
@@ -103,6 +105,11 @@ gallery_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 k_option = click.option(
     "-k", default=20, show_default=True, type=click.IntRange(1), help="How many neighbours."
+)
+metric_option = click.option(
+    "--metric",
+    metavar="paper|plain|NAME",
+    help="Distances by raw vectors, by vectors of length 1, or as learned; else the gallery's own.",
 )
 
 
@@ -178,7 +185,7 @@ def reopen_embedder(settings: dict[str, Any]) -> "Embedder":
 
 
 @contextlib.contextmanager
-def _bar(*columns: "str | ProgressColumn") -> Iterator[Callable[..., None]]:
+def _bar(*columns: "str | ProgressColumn", **fields: Any) -> Iterator[Callable[..., None]]:
     """Show a bar on a terminal from the first call of what is yielded on, not before.
 
     Until then a question may be asked, and where nothing is to be done nothing is shown.
@@ -188,7 +195,7 @@ def _bar(*columns: "str | ProgressColumn") -> Iterator[Callable[..., None]]:
 
     console = Console(stderr=True)
     bar = Bar(*columns, console=console, transient=True)
-    task = bar.add_task("", total=None)
+    task = bar.add_task("", total=None, **fields)
 
     def update(done: int, total: int, **values: Any) -> None:
         if console.is_terminal:
@@ -221,6 +228,20 @@ def index_bar() -> "Iterator[Callable[[Progress], None]]":
 
         def progress(now: "Progress") -> None:
             update(now.done, now.total, rate=now.done / max(now.seconds, 1e-9))
+
+        yield progress
+
+
+@contextlib.contextmanager
+def step_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show what is being done, and how far it is."""
+    from rich.progress import BarColumn, TimeElapsedColumn
+
+    columns = ("{task.fields[step]}", BarColumn(), TimeElapsedColumn())
+    with _bar(*columns, step="") as update:
+
+        def progress(step: str, done: int, total: int) -> None:
+            update(done, total, step=step)
 
         yield progress
 

@@ -14,13 +14,12 @@ from houndsight.errors import InputError
 from houndsight.evaluation import evaluate
 from houndsight.gallery import Gallery
 from houndsight.queries import read_queries
-from houndsight.render.answers import report_page
+from houndsight.render.report import report_page
 
 __all__ = ["run"]
 
 MODEL = "efficientnet-lite0"
 K = 10
-SHOWN = 12
 
 
 def run(folder: Path) -> int:
@@ -79,15 +78,10 @@ def _type(*words: object, into: Path | None = None) -> None:
 def _page(gallery: Path, queries: Path) -> str:
     with Gallery(gallery) as library:
         read = read_queries(library, Embedder.reopen(library.settings), [queries], labels="folder")
-        report = evaluate(library, read, k=K)
-        found = list(library.search(read.vectors, K))
-        # Spread over the breeds, not the first ones only.
-        step = max(1, len(found) // SHOWN)
         return report_page(
             library,
-            report,
-            list(zip(read.photos, found, strict=True))[::step],
+            evaluate(library, read, k=K),
             title="houndsight: cartoon dogs that look alike",
-            lead="Drawings of invented breeds, on backgrounds and in poses that mislead; each "
-            "query with its nearest neighbours, and how often these have its breed.",
+            lead="Drawings of invented breeds, on backgrounds and in poses that mislead; how often "
+            "the nearest neighbours of a query have its breed, and what they look like.",
         )

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -47,12 +48,31 @@ def info(gallery: str, skipped: bool, as_json: bool) -> int:
         ("model", f"{record['model']}, layer {made_of['layer']}, {record['dim']:,} numbers"),
         ("photos are", f"{rule}; vectors {'' if made_of['normalised'] else 'not '}normalised"),
         ("fingerprint", record["fingerprint"]),
+        *(("metric", _metric_line(one, record["metric"])) for one in record["metrics"]),
         *(("folder", f"{printable(r['place'])} (labels: {r['labels']})") for r in record["roots"]),
         *(("made with", f"{name} {version}") for name, version in record["versions"].items()),
         *(("skipped", f"{printable(one['path'])}: {one['reason']}") for one in files),
     ):
         console.print(f"{name:12} {value}")
     return DONE
+
+
+def _metric_line(metric: dict[str, Any], used: str) -> str:
+    words = [metric["name"] + (" (in use)" if metric["name"] == used else "")]
+    now = metric["labelled_now"]
+    if metric["fitted_on"] is not None:
+        then = metric["fitted_on"]
+        words.append(f"learned from {then['items']:,} photos of {then['labels']:,} labels")
+    if metric["stale"]:
+        words.append(
+            f"stale: labels have changed, {now['items']:,} photos of {now['labels']:,} labels "
+            "by now; run houndsight learn"
+        )
+    if metric["calibrated"]:
+        words.append("calibrated")
+    if metric["calibration_stale"] and not metric["stale"]:
+        words.append("labels have changed since; run houndsight calibrate")
+    return "; ".join(words)
 
 
 @click.command(epilog="Example: houndsight verify -g my-gallery")

@@ -32,6 +32,7 @@ def models(context: click.Context, as_json: bool) -> int:
             "url": spec.url,
             "sha256": spec.sha256,
             "about": spec.about,
+            "trained_on": spec.trained_on,
         }
         for spec in CATALOGUE.values()
     ]

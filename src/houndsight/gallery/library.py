@@ -19,6 +19,8 @@ from houndsight.embedder import Embedder, differences
 from houndsight.errors import FingerprintMismatch, ImageError, InputError
 from houndsight.gallery.history import History
 from houndsight.gallery.intake import Intake
+from houndsight.gallery.spaces import Spaces
+from houndsight.maps import Base, Space
 from houndsight.stores import Store
 from houndsight.stores.layout import CATALOGUE
 from houndsight.stores.local import LocalStore
@@ -27,7 +29,7 @@ from houndsight.types import Item, Matches, Skipped, Vectors, Where
 __all__ = ["Gallery"]
 
 
-class Gallery(Intake, History):
+class Gallery(Intake, History, Spaces):
     """A gallery in a folder.
 
     Parameters
@@ -45,6 +47,7 @@ class Gallery(Intake, History):
         self.place = Path(place)
         self.store: Store = LocalStore(self.place)
         self.settings: dict[str, Any] = self.store.documents("settings")["settings"]
+        self._maps = {}
 
     @classmethod
     def create(cls, place: str | os.PathLike[str], embedder: Embedder) -> "Gallery":
@@ -195,6 +198,7 @@ class Gallery(Intake, History):
         where: Where | None = None,
         exclude: Sequence[Collection[int]] | None = None,
         max_distance: float = float("inf"),
+        metric: str | None = None,
     ) -> Matches:
         """Return the k nearest items of each query by Euclidean distance: exact, ties by id.
 
@@ -210,6 +214,9 @@ class Gallery(Intake, History):
             For each query, ids that are not to be returned to it.
         max_distance
             Neighbours farther than this are left out.
+        metric
+            The space that distances are taken in: ``paper``, ``plain`` or a learned map's name;
+            the gallery's own when None.
 
         Returns
         -------
@@ -221,7 +228,7 @@ class Gallery(Intake, History):
         FingerprintMismatch
             If the queries come from another embedder.
         InputError
-            If k is below 1, or the queries are no finite vectors (n, dim).
+            If k is below 1, the queries are no finite vectors (n, dim), or there is no such metric.
         """
         if not isinstance(queries, Vectors):
             raise InputError(
@@ -245,11 +252,13 @@ class Gallery(Intake, History):
             raise InputError(f"{len(exclude)} sets to exclude for {len(queries)} queries")
         out = exclude if exclude is not None else [()] * len(queries)
         spare = max(map(len, out), default=0)
-        found = self.store.candidates(queries.values, k + spare, where or Where())
+        space = self.space(metric)
+        asked = space(queries.values)
+        found = self.store.candidates(asked, k + spare, where or Where(), space)
         answers: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
         for query, ids, left_out in zip(queries.values, found, out, strict=True):
             kept = ids[~np.isin(ids, list(left_out))] if left_out else ids
-            distance = search.distances_to(query, self.store.vectors(kept.tolist()))
+            distance = _distances(space, query, self.store.vectors(kept.tolist()))
             near = distance <= max_distance
             answers.append(search.nearest(distance[near], kept[near], k))
         width = max((len(ids) for ids, _ in answers), default=0)
@@ -259,7 +268,9 @@ class Gallery(Intake, History):
             ids[n, : len(some_ids)] = some_ids
             distances[n, : len(some_ids)] = some_distances
         shown = {item.id: item for item in self.store.items(np.unique(ids[ids >= 0]).tolist())}
-        return Matches(ids, distances, shown)
+        calibration = self.calibration(metric)
+        chances = None if calibration is None else calibration.neighbours(distances)
+        return Matches(ids, distances, shown, chances)
 
     # Upkeep
 
@@ -281,3 +292,19 @@ class Gallery(Intake, History):
         """Hold the right to add photos; GalleryBusy if another process holds it."""
         with self.store.appending():
             yield
+
+
+def _distances(
+    space: Space, query: NDArray[np.float32], vectors: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return the distances of stored vectors (n, dim) to one query (dim,) in a space: (n,)."""
+    if isinstance(space, Base):
+        return search.distances_to(query, vectors)
+    # Equal vectors are put through the map once: a matrix product may give them images that differ
+    # in the last bit, and identical photos are at distance 0, and tie.
+    first: dict[bytes, int] = {}
+    rows = [query, *vectors]
+    place = [first.setdefault(row.tobytes(), len(first)) for row in rows]
+    kept = [place.index(n) for n in range(len(first))]
+    images = space.exact(np.stack([rows[n] for n in kept]))
+    return search.distances_to(images[0], images)[place[1:]]

@@ -49,6 +49,8 @@ class ModelSpec:
         SPDX identifier of the weights' licence.
     about
         One line for people.
+    trained_on
+        The photos that the weights were trained on; ``None`` where that is not known.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ModelSpec:
     dim: int
     licence: str
     about: str
+    trained_on: str | None = None
 
 
 CATALOGUE: Mapping[str, ModelSpec] = MappingProxyType(
@@ -92,6 +95,7 @@ CATALOGUE: Mapping[str, ModelSpec] = MappingProxyType(
                 dim=2048,
                 licence="BSD-3-Clause",
                 about="ResNet-50, torchvision's IMAGENET1K_V1 weights, fetched once",
+                trained_on="ImageNet (ILSVRC-2012)",
             ),
             ModelSpec(
                 name="efficientnet-lite0",
@@ -111,6 +115,7 @@ CATALOGUE: Mapping[str, ModelSpec] = MappingProxyType(
                 dim=1280,
                 licence="Apache-2.0",
                 about="EfficientNet-Lite0, trained on ImageNet, comes with houndsight",
+                trained_on="ImageNet (ILSVRC-2012)",
             ),
         )
     }

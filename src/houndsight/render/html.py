@@ -1,4 +1,4 @@
-"""An evaluation or a set of answers as one HTML page that needs nothing but itself.
+"""An evaluation as one HTML page that needs nothing but itself.
 
 Thumbnails are ``data:`` URIs and there is no script, so that the page can be kept beside what
 it shows, sent by mail, and opened without a network. Every text that comes in is data: Jinja2
@@ -11,12 +11,27 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar, TypeAlias
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 from houndsight.render.labels import one_line
 
-__all__ = ["Answer", "Card", "Figure", "page"]
+__all__ = [
+    "Answer",
+    "Answers",
+    "Bars",
+    "Card",
+    "Charts",
+    "Curve",
+    "Figure",
+    "Heat",
+    "Pairs",
+    "Section",
+    "Table",
+    "page",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +50,8 @@ class Card:
         A small JPEG, or ``None`` where the photo is missing.
     alt
         What the photo shows, for those who do not see it.
+    rank
+        Its place among all neighbours, where not every one is shown.
     """
 
     title: str
@@ -42,6 +59,7 @@ class Card:
     right: bool | None
     picture: bytes | None
     alt: str
+    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +92,95 @@ class Figure:
     meaning: str
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table; `rows` begins with the header, and a row's first cell names it.
+
+    A `low` one scrolls within a part of the screen.
+    """
+
+    kind: ClassVar[str] = "table"
+    heading: str
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    low: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Queries with their neighbours."""
+
+    kind: ClassVar[str] = "answers"
+    heading: str
+    answers: Sequence[Answer]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Answers side by side, two by two, each with a line above it and each pair with a title."""
+
+    kind: ClassVar[str] = "pairs"
+    heading: str
+    pairs: Sequence[tuple[str, Sequence[tuple[str, Answer]]]]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Points (x, y), 0 to 1 each, against the line on which they would best be."""
+
+    kind: ClassVar[str] = "curve"
+    title: str
+    note: str
+    x: str
+    y: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """How many of each, from left to right; `first` and `last` say what the ends stand for."""
+
+    kind: ClassVar[str] = "bars"
+    title: str
+    note: str
+    first: str
+    last: str
+    counts: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """Drawings beside each other."""
+
+    kind: ClassVar[str] = "charts"
+    heading: str
+    charts: Sequence[Curve | Bars]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """Shares of a row, 0 to 1, by row and column; both have the same names, in the same order."""
+
+    kind: ClassVar[str] = "heat"
+    heading: str
+    names: Sequence[str]
+    shares: Sequence[Sequence[float]]
+    note: str = ""
+
+
+Section: TypeAlias = Table | Answers | Pairs | Charts | Heat
+
+
 def _data_uri(picture: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii")
+
+
+def _breakable(text: str) -> Markup:
+    """Let a name be broken after its underscores."""
+    return escape(text).replace("_", Markup("_<wbr>"))
 
 
 @cache
@@ -89,6 +194,7 @@ def _template() -> Template:
     )
     environment.filters["data_uri"] = _data_uri
     environment.filters["one_line"] = one_line
+    environment.filters["breakable"] = _breakable
     return environment.get_template("page.html.jinja")
 
 
@@ -97,9 +203,9 @@ def page(
     title: str,
     lead: str,
     figures: Sequence[Figure],
-    table: Sequence[tuple[str, ...]],
-    answers: Sequence[Answer],
+    sections: Sequence[Section],
     facts: Sequence[tuple[str, str]],
+    notes: Sequence[str] = (),
 ) -> str:
     """Return the page.
 
@@ -111,12 +217,12 @@ def page(
         One or two sentences below it.
     figures
         Shown large, in this order.
-    table
-        Header and rows; may be empty. A row's first cell names it.
-    answers
-        Queries with their neighbours.
+    sections
+        What follows, in this order.
     facts
         What is needed to repeat it, as pairs of name and value.
+    notes
+        What must be known before the figures are believed.
 
     Returns
     -------
@@ -124,5 +230,5 @@ def page(
         HTML, to be written as UTF-8.
     """
     return _template().render(
-        title=title, lead=lead, figures=figures, table=table, answers=answers, facts=facts
+        title=title, lead=lead, figures=figures, sections=sections, facts=facts, notes=notes
     )

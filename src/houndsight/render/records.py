@@ -8,16 +8,18 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from houndsight.evaluation import Report
+from houndsight.cropping import WHOLE
+from houndsight.explaining import Explanation
 from houndsight.gallery import Gallery
+from houndsight.gallery.spaces import labelling
 from houndsight.indexing import IndexReport
 from houndsight.queries import Queries, Query
-from houndsight.types import Match, Skipped
+from houndsight.types import Item, Match, Skipped
 from houndsight.voting import Vote
 
 __all__ = [
     "classify_records",
-    "evaluation_record",
+    "explanation_record",
     "index_record",
     "info_record",
     "search_records",
@@ -28,15 +30,31 @@ __all__ = [
 def search_records(
     gallery: Gallery, queries: Queries, found: Sequence[Sequence[Match]]
 ) -> list[dict[str, Any]]:
-    """Return one object for each query, in order, then one for each that could not be read."""
+    """Return one object for each query, in order, then one for each that could not be read.
+
+    Where parts of photos were searched for, or several photos as one, an object says so.
+    """
     return [
         {
             "query": os.fsdecode(query.path),
             "label": query.label,
+            **_asked(query),
             "matches": [_match(gallery, query, match) for match in matches],
         }
         for query, matches in zip(queries.photos, found, strict=True)
     ] + [{**one, "matches": []} for one in _unread(queries)]
+
+
+def _asked(query: Query) -> dict[str, Any]:
+    asked: dict[str, Any] = {}
+    if query.view != WHOLE:
+        asked["crop"] = None if query.view.crop is None else str(query.view.crop)
+        asked["exclude_crops"] = [str(part) for part in query.view.without]
+    if query.combination is not None:
+        asked["combine"] = query.combination.combine
+        asked["like"] = [os.fsdecode(one.path) for one in query.combination.like]
+        asked["unlike"] = [os.fsdecode(one.path) for one in query.combination.unlike]
+    return asked
 
 
 def _match(gallery: Gallery, query: Query, match: Match) -> dict[str, Any]:
@@ -46,6 +64,7 @@ def _match(gallery: Gallery, query: Query, match: Match) -> dict[str, Any]:
         "path": os.fsdecode(gallery.path_of(match.item)),
         "label": match.item.label,
         "distance": match.distance,
+        "probability": match.probability,
         "same_bytes": query.same_bytes(match.item),
     }
 
@@ -57,18 +76,65 @@ def _unread(queries: Queries) -> list[dict[str, Any]]:
     ]
 
 
+def explanation_record(
+    gallery: Gallery, query: Query, item: Item, explanation: Explanation
+) -> dict[str, Any]:
+    """Return an explanation: shares as nested lists, what was seen as fractions of the photo."""
+    return {
+        "explained": explanation.explained,
+        "space": explanation.space,
+        "label": explanation.label,
+        "distance": explanation.distance,
+        "query": {
+            "path": os.fsdecode(query.path),
+            "label": query.label,
+            **_asked(query),
+            "total": explanation.query_total,
+            "seen": list(explanation.query_seen),
+            "shares": explanation.query_shares.tolist(),
+        },
+        "item": {
+            "id": item.key,
+            "path": os.fsdecode(gallery.path_of(item)),
+            "label": item.label,
+            "total": explanation.item_total,
+            "seen": list(explanation.item_seen),
+            "shares": explanation.item_shares.tolist(),
+        },
+    }
+
+
 def classify_records(queries: Queries, votes: Sequence[Vote]) -> list[dict[str, Any]]:
-    """Return one object for each query: the label, its share of the votes, all votes."""
+    """Return one object for each query: the label, its share of the votes, all votes.
+
+    Where the metric is calibrated, also the probability of each label, and of none of them.
+    """
     return [
         {
             "query": os.fsdecode(query.path),
             "label": vote.label,
+            "first": vote.first,
             "share": vote.share,
             "votes": [{"label": lb, "count": count} for lb, count in vote.counts.items()],
+            "probabilities": [
+                {"label": lb, "probability": chance} for lb, chance in vote.probabilities.items()
+            ],
+            "none": vote.none,
             "known_label": query.label,
         }
         for query, vote in zip(queries.photos, votes, strict=True)
-    ] + [{**one, "share": 0.0, "votes": [], "known_label": None} for one in _unread(queries)]
+    ] + [
+        {
+            **one,
+            "first": None,
+            "share": 0.0,
+            "votes": [],
+            "probabilities": [],
+            "none": None,
+            "known_label": None,
+        }
+        for one in _unread(queries)
+    ]
 
 
 def index_record(report: IndexReport) -> dict[str, Any]:
@@ -109,45 +175,25 @@ def info_record(gallery: Gallery) -> dict[str, Any]:
         "dim": gallery.settings["dim"],
         "made_of": gallery.settings["made_of"],
         "versions": gallery.settings["versions"],
+        "metric": gallery.metric,
+        "metrics": [_metric(gallery, name, items) for name in gallery.metrics()],
         "roots": [
             {"place": os.fsdecode(root.place), "labels": root.labels} for root in gallery.roots()
         ],
     }
 
 
-def evaluation_record(report: Report) -> dict[str, Any]:
-    """Return a report as JSON values: figures as fractions, their intervals beside them."""
-    names = ("precision_at_k", "recall_at_1", "recall_at_5", "vote_accuracy")
-    estimates = {name: getattr(report, name) for name in names}
+def _metric(gallery: Gallery, name: str, items: Sequence[Item]) -> dict[str, Any]:
+    """Return a metric's name, what its map and its calibration were made from, and their age."""
+    facts = gallery.facts(name)
+    calibration = gallery.calibration(name)
+    now = labelling(items)
     return {
-        **{name: estimate.value for name, estimate in estimates.items()},
-        "intervals_95": {name: [e.low, e.high] for name, e in estimates.items()},
-        **{
-            name: getattr(report, name)
-            for name in (
-                "k",
-                "n_queries",
-                "n_gallery",
-                "seed",
-                "protocol",
-                "left_out",
-                "unlabelled",
-                "unknown_labels",
-                "model",
-                "fingerprint",
-                "versions",
-            )
-        },
-        "labels": [
-            {
-                "label": one.label,
-                "queries": one.queries,
-                "gallery": one.gallery,
-                "precision_at_k": one.precision_at_k,
-                "vote_accuracy": one.vote_accuracy,
-                "confused_with": [{"label": lb, "share": s} for lb, s in one.confused_with],
-            }
-            for one in report.labels
-        ],
-        "queries": [{"query": name, "precision_at_k": value} for name, value in report.queries],
+        "name": name,
+        **{key: facts[key] for key in ("time", "method", "favour", "settings") if key in facts},
+        "fitted_on": facts.get("labelling"),
+        "stale": bool(facts) and facts["labelling"] != now,
+        "calibrated": calibration is not None,
+        "calibration_stale": calibration is not None and calibration.made["labelling"] != now,
+        "labelled_now": now,
     }

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from houndsight.maps import Space
 from houndsight.types import Item, Where
 
 __all__ = ["Store"]
@@ -47,13 +48,20 @@ class Store(Protocol):
         ...
 
     def candidates(
-        self, queries: NDArray[np.float32], k: int, where: Where
+        self, queries: NDArray[np.float32], k: int, where: Where, space: Space
     ) -> list[NDArray[np.int64]]:
-        """Return for each query ids of live items that surely contain its k nearest."""
+        """Return for each query ids of live items that surely contain its k nearest in a space.
+
+        The queries are in that space already; a store may keep its items' vectors in it.
+        """
         ...
 
     def documents(self, prefix: str) -> dict[str, Any]:
         """Return the documents whose names begin so, by name, in order of their names."""
+        ...
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of the documents that begin so, in order."""
         ...
 
     def put_document(self, name: str, body: Any | None) -> None:

@@ -19,8 +19,10 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from houndsight.errors import DamagedGallery, GalleryBusy, GalleryError, NewerFormat, NotAGallery
+from houndsight.maps import Space
 from houndsight.stores import layout
-from houndsight.stores.snapshot import Snapshot
+from houndsight.stores.derived import damaged, derived, forget
+from houndsight.stores.snapshot import Rows, Snapshot
 from houndsight.types import Item, Where
 
 __all__ = ["LocalStore"]
@@ -66,6 +68,7 @@ class LocalStore:
                 remedy="Restore it from a backup, or index the photos into a new gallery",
             ) from error
         self._snapshot: Snapshot | None = None
+        self._spaces: dict[str, Rows] = {}  # by the name of a space
         self._unsynced = False
 
     @classmethod
@@ -260,6 +263,15 @@ class LocalStore:
             ).fetchall()
         return {name: json.loads(body) for name, body in rows}
 
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of the documents that begin so, in order."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT name FROM documents WHERE substr(name, 1, ?) = ? ORDER BY name",
+                (len(prefix), prefix),
+            ).fetchall()
+        return [name for (name,) in rows]
+
     def revision(self) -> int:
         """Return a number that changes when anything was committed, by any process."""
         with self._lock:
@@ -340,32 +352,46 @@ class LocalStore:
     # Searching
 
     def candidates(
-        self, queries: NDArray[np.float32], k: int, where: Where
+        self, queries: NDArray[np.float32], k: int, where: Where, space: Space
     ) -> list[NDArray[np.int64]]:
-        """Return for each query ids of live items that surely contain its k nearest."""
-        return self._live().candidates(queries, k, where)
+        """Return for each query ids of live items that surely contain its k nearest in a space."""
+        with self._lock:
+            live = self._live()
+            among = self._rows_in(space, live.stored)
+        return live.candidates(queries, k, where, among)
 
     def _live(self) -> Snapshot:
         """Return the live part of the catalogue, read again only when something was committed."""
-        with self._lock:
-            revision = self.revision()
-            if self._snapshot is None or self._snapshot.revision != revision:
-                self._snapshot = self._in_one_view(lambda now: self._read_live(revision, now))
-            return self._snapshot
+        revision = self.revision()
+        if self._snapshot is None or self._snapshot.revision != revision:
+            self._snapshot = self._in_one_view(lambda now: self._read_live(revision, now))
+        return self._snapshot
 
     def _read_live(self, revision: int, generation: int) -> Snapshot:
         found = self._db.execute(
             "SELECT id, row, label FROM items WHERE removed IS NULL ORDER BY row"
         ).fetchall()
         mapped = self._map(generation, max((row for _, row, _ in found), default=-1) + 1)
-        return Snapshot.of(revision, generation, found, mapped, self._snapshot)
+        before = self._snapshot.stored if self._snapshot else None
+        return Snapshot.of(revision, found, Rows.of(generation, mapped, before))
+
+    def _rows_in(self, space: Space, stored: Rows) -> Rows:
+        """Return what the stored rows are in a space; kept while there are no others."""
+        if space.name == "base":
+            return stored
+        before = self._spaces.get(space.name)
+        current = (stored.generation, len(stored.vectors))
+        if before is None or (before.generation, len(before.vectors)) != current:
+            mapped = derived(self.folder, stored.generation, space, stored.vectors)
+            before = self._spaces[space.name] = Rows.of(stored.generation, mapped, before)
+        return before
 
     # Upkeep
 
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""
         with self._lock:
-            return list(layout.damage(self._db, self.folder))
+            return [*layout.damage(self._db, self.folder), *damaged(self.folder)]
 
     def compact(self) -> int:
         """Give back the room of removed and superseded vectors; returns bytes gained.
@@ -391,6 +417,7 @@ class LocalStore:
             self._db.execute("UPDATE vectors SET generation = ?", (old + 1,))
             gained = layout.vector_file(self.folder, old).stat().st_size - path.stat().st_size
         # Also what an earlier run could not delete, as it was killed or the file was in use.
+        forget(self.folder, old + 1)
         for file in self.folder.glob("vectors-*.bin"):
             if file != path:
                 with contextlib.suppress(OSError):
@@ -401,4 +428,5 @@ class LocalStore:
         """Release files."""
         with self._lock:
             self._snapshot = None
+            self._spaces.clear()
             self._db.close()

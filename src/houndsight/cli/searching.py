@@ -1,0 +1,222 @@
+"""The command that looks for photos that are alike: search."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from houndsight.cli.asking import exit_code, labels_option, photos_argument, self_option
+from houndsight.cli.console import (
+    DONE,
+    SKIPPED,
+    gallery_option,
+    json_option,
+    k_option,
+    metric_option,
+    out,
+    reopen_embedder,
+    write_json,
+)
+from houndsight.cli.explaining import EXPLAINED, draw, draw_reasons, view_options
+from houndsight.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from houndsight.cropping import Crop, View
+    from houndsight.embedder import Embedder
+    from houndsight.gallery import Gallery
+    from houndsight.queries import Combine, Queries
+    from houndsight.types import Match
+
+__all__ = ["COMMANDS"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def combining_options(command: F) -> F:
+    """Add the options that make one search of several photos."""
+    for option in (
+        click.option(
+            "--unlike",
+            multiple=True,
+            metavar="IMAGE_OR_FOLDER",
+            help="Stay away from these photos; repeatable. They are not shown.",
+        ),
+        click.option(
+            "--combine",
+            type=click.Choice(["mean", "min", "max"]),
+            help="Search for all queries as one: like their mean, like any of them (min), or like "
+            "every one of them (max).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What `search` was asked for, and in which form."""
+
+    k: int
+    wanted: tuple[str, ...]
+    max_distance: float
+    metric: str | None
+    crop: "Crop | None"
+    exclude_crop: "tuple[Crop, ...]"
+    combine: "Combine | None"
+    unlike: tuple[str, ...]
+    with_self: bool
+    labels: str | None
+    as_json: bool
+    paths0: bool
+    grid: str | None
+    explain: str | None
+
+    def __post_init__(self) -> None:
+        if self.as_json and self.paths0:
+            raise click.UsageError("--json and --paths0 exclude each other.")
+        if self.explain is not None and (self.combine or self.unlike):
+            raise click.UsageError("--explain is for one photo, not for --combine or --unlike.")
+        if self.explain is not None and self.explain == self.grid:
+            raise click.UsageError("--grid and --explain need a name each.")
+
+    @property
+    def view(self) -> "View":
+        from houndsight.cropping import View
+
+        return View(self.crop, self.exclude_crop)
+
+
+@click.command(epilog="Example: houndsight search -g my-gallery dog.jpg -k 10 --grid answer.png")
+@photos_argument
+@gallery_option
+@k_option
+@click.option("--label", "wanted", multiple=True, metavar="L", help="Only this label; repeatable.")
+@click.option(
+    "--max-distance",
+    type=click.FloatRange(0),
+    default=float("inf"),
+    metavar="D",
+    help="Leave out what is farther away.",
+)
+@metric_option
+@view_options
+@combining_options
+@click.option(
+    "--grid",
+    type=click.Path(),
+    metavar="OUT.png",
+    help="Draw the answer; for several queries, one picture each into the folder OUT.",
+)
+@click.option(
+    "--explain",
+    type=click.Path(),
+    metavar="OUT.png",
+    help=f"Draw which regions made the nearest {EXPLAINED} alike; several queries as for --grid.",
+)
+@self_option
+@labels_option
+@json_option
+@click.option("--paths0", is_flag=True, help="Write only the paths, each ended by NUL.")
+def search(photos: tuple[str, ...], gallery: str, **options: Any) -> int:
+    """Find the nearest images of each query photo.
+
+    The query's own file is left out; equal bytes elsewhere are shown and flagged.
+    """
+    from houndsight.gallery import Gallery
+
+    asked = _Asked(**options)
+    with Gallery(gallery) as library:
+        embedder = reopen_embedder(library.settings)
+        queries, found = _search(library, embedder, photos, asked)
+        _show(library, queries, found, asked)
+        code = exit_code(queries)
+        if asked.grid is not None:
+            _draw_grids(library, queries, found, Path(asked.grid))
+        if asked.explain is not None:
+            target = Path(asked.explain)
+            lacking = draw_reasons(library, embedder, queries.photos, found, target, asked.metric)
+            code = SKIPPED if lacking and code == DONE else code
+        return code
+
+
+def _search(
+    gallery: "Gallery", embedder: "Embedder", photos: Sequence[str], asked: _Asked
+) -> "tuple[Queries, list[list[Match]]]":
+    """Return the queries as they are to be shown, each with its neighbours."""
+    from houndsight.combining import as_one, search_combined
+    from houndsight.queries import read_queries
+    from houndsight.types import Where
+
+    where = Where(labels=_known_labels(gallery, asked.wanted) if asked.wanted else None)
+    queries = read_queries(gallery, embedder, photos, labels=asked.labels, view=asked.view)
+    unlike = read_queries(gallery, embedder, asked.unlike, labels="none")
+    if asked.unlike and not unlike.photos:
+        raise InputError(
+            f"cannot be read: {unlike.skipped[0].reason}",
+            path=unlike.skipped[0].path,
+            remedy="Name photos to stay away from with --unlike",
+        )
+    away = frozenset[int]().union(*(query.own | query.twins for query in unlike.photos))
+    found = search_combined(
+        gallery,
+        queries.vectors,
+        asked.k,
+        combine=asked.combine,
+        unlike=unlike.vectors,
+        where=where,
+        exclude=[away if asked.with_self else away | query.own for query in queries.photos],
+        max_distance=asked.max_distance,
+        metric=asked.metric,
+    )
+    shown = as_one(queries.photos, unlike.photos, asked.combine)
+    if asked.crop or asked.exclude_crop:  # probabilities were fitted on whole photos
+        found = replace(found, probabilities=None)
+    skipped = [*queries.skipped, *unlike.skipped]
+    return replace(queries, photos=shown, skipped=skipped), list(found)
+
+
+def _known_labels(gallery: "Gallery", wanted: Sequence[str]) -> frozenset[str]:
+    from difflib import get_close_matches
+
+    known = gallery.labels()
+    for label in wanted:
+        if label not in known:
+            near = ", ".join(get_close_matches(label, known, n=3)) or ", ".join(sorted(known)[:5])
+            raise InputError(
+                f"no photo in the gallery has the label {printable(label)}",
+                remedy=f"Labels like it: {printable(near) or 'there are none at all'}",
+            )
+    return frozenset(wanted)
+
+
+def _show(
+    gallery: "Gallery", queries: "Queries", found: "list[list[Match]]", asked: _Asked
+) -> None:
+    from houndsight.render import records, text
+
+    if asked.as_json:
+        write_json(records.search_records(gallery, queries, found))
+    elif asked.paths0:
+        for match in (match for matches in found for match in matches):
+            sys.stdout.buffer.write(gallery.path_of(match.item) + b"\0")
+    else:
+        console = out()
+        for query, matches in zip(queries.photos, found, strict=True):
+            console.print(text.matches_table(gallery, query, matches))
+            if not matches:
+                console.print("no neighbours")
+            console.print()
+
+
+def _draw_grids(
+    gallery: "Gallery", queries: "Queries", found: "list[list[Match]]", target: Path
+) -> None:
+    from houndsight.render.answers import answer_grid
+
+    draw(queries.photos, target, lambda n: answer_grid(gallery, queries.photos[n], found[n]))
+
+
+COMMANDS = [search]
