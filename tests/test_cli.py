@@ -535,3 +535,40 @@ def test_mistakes_with_learning_are_answered(hs, drawn, photos):
         assert message in hs(*arguments, code=code).err
     hs("index", photos, "-g", "none", *LITE, "--labels", "none")
     assert "0 labels with two" in hs("learn", "-g", "none", code=1).err
+
+
+def test_duplicates_and_outliers(hs, drawn, tmp_path):
+    shutil.copy(drawn / "pug" / "0.jpg", drawn / "pug" / "again.jpg")
+    with Image.open(drawn / "collie" / "3.jpg") as photo:
+        photo.resize((96, 80)).save(drawn / "collie" / "larger.jpg", quality=80)
+    hs("index", drawn, "-g", "g", *LITE)
+    found = hs("duplicates", "-g", "g", "--max-distance", "0.15", "--json", "--sheet", "d.png").json
+    names = [{os.path.basename(i["path"]) for i in group["items"]} for group in found["groups"]]
+    assert {"0.jpg", "again.jpg"} in names
+    near = next(group for group in found["groups"] if not group["exact"])
+    assert os.path.basename(near["items"][0]["path"]) == "larger.jpg"
+    exact = hs("duplicates", "-g", "g", "--exact")
+    assert "1 groups among 26 photos, by bytes; 1 photos could go" in exact.out
+    paths = hs("duplicates", "-g", "g", "--exact", "--paths0", text=False).out
+    assert paths.count(b"\0") == 1
+    assert hs("duplicates", "-g", "g", "--exact", "--paths0", "--json", code=2)
+    hs("label", "-g", "g", drawn / "pug" / "5.jpg", "beagle")
+    rows = hs("outliers", "-g", "g", "-n", 3, "-k", 5, "--sheet", "o.png", "--json").json
+    assert len(rows) == 3
+    assert [row["rank"] for row in rows] == [1, 2, 3]
+    assert {"path", "label", "suggested", "score"} <= set(rows[0])
+    assert "speak more for another label" in hs("outliers", "-g", "g", "-k", 5).out
+    for name in ("d.png", "o.png"):
+        with Image.open(name) as sheet:
+            assert min(sheet.size) > 100
+    assert "cannot be written" in hs("outliers", "-g", "g", "--sheet", "no/o.png", code=1).err
+
+
+def test_map_draws_a_picture_and_a_page(hs, drawn):
+    hs("index", drawn, "-g", "g", *LITE)
+    assert "24 photos by" in hs("map", "-g", "g", "-o", "map.png").out
+    hs("map", "-g", "g", "-o", "map.html")
+    with open("map.html", encoding="utf-8") as page:
+        assert "</html>" in page.read()
+    assert "neither" in hs("map", "-g", "g", "-o", "map.gif", code=1).err
+    assert "no such folder" in hs("map", "-g", "g", "-o", "no/map.png", code=1).err

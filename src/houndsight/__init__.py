@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from houndsight.combining import search_combined as search_combined
     from houndsight.cropping import Crop as Crop
     from houndsight.cropping import View as View
+    from houndsight.curation import DuplicateGroup as DuplicateGroup
+    from houndsight.curation import DuplicateReport as DuplicateReport
+    from houndsight.curation import duplicates as duplicates
+    from houndsight.doubting import Outlier as Outlier
+    from houndsight.doubting import outliers as outliers
     from houndsight.embedder import Embedder as Embedder
     from houndsight.errors import CheckpointError as CheckpointError
     from houndsight.errors import DamagedGallery as DamagedGallery
@@ -65,6 +70,8 @@ _HOMES = {
     "voting": "Vote classify classify_queries",
     "combining": "search_combined",
     "cropping": "Crop View",
+    "curation": "DuplicateGroup DuplicateReport duplicates",
+    "doubting": "Outlier outliers",
     "embedder": "Embedder",
     "errors": "CheckpointError DamagedGallery FingerprintMismatch GalleryBusy GalleryError "
     "HoundsightError ImageError InputError ModelError NewerFormat NotAGallery WeightsUnavailable",

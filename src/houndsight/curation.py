@@ -1,6 +1,6 @@
 """Pictures that a gallery holds more than once: of equal bytes, or nearly the same."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,13 @@ from houndsight.types import Item, Match
 
 __all__ = ["DuplicateGroup", "DuplicateReport", "duplicates", "near_distance"]
 
-SAMPLE = 2000  # photos whose neighbours are looked at; other seeds move the result by 2 or 3 %
-DEPTH = 16
+SAMPLE = 2000  # photos whose distances are looked at; other seeds move the result by 2 or 3 %
+DEPTH = 64  # neighbours of each; those beyond have next to no weight
 PART = 0.25
-# Of other photos, one in a thousand is allowed to have a neighbour at the distance or below.
+QUANTILES = np.array([0.5, 0.75])
 CHANCE = 0.001
 AT_MOST = 0.6
-QUANTILES = np.array([0.5, 0.75])
+EQUAL = 1e-6  # distances that are rounding, at norm 1 and in float64
 CHUNK = 256
 
 
@@ -153,12 +153,12 @@ def near_distance(gallery: Gallery, *, seed: int = 0) -> float:
     model and on the kind of photos. The distance to the nearest of many is distributed as Weibull's
     law, ``P(nearest <= d) = 1 - exp(-(d / scale)**m)`` (Fisher and Tippett, Limiting forms of the
     frequency distribution of the largest or smallest member of a sample, 1928). Its two numbers are
-    read off the median and the upper quartile, which near-duplicates, all in the lower tail, do not
-    reach; and neighbours are looked for in a random quarter of the gallery, as a photo's duplicates
-    are then seldom among them. (All quarters at once: the k-th neighbour is the nearest within a
-    quarter with probability ``1/4 (3/4)**(k - 1)``.) What is near is left out, and the law fitted
-    again, until nothing changes. The result is the distance at which one photo in a thousand would
-    have a neighbour by chance in the whole gallery, but no more than 0.6 x scale.
+    read off the median and the upper quartile of the distances to the nearest among 2,000 photos,
+    or a quarter of the gallery if that is less, among which a photo's duplicates seldom are. The
+    result is the distance at which one photo in a thousand would have a neighbour by chance in the
+    whole gallery, but no more than 0.6 x scale. Photos that are so near that they may be duplicates
+    are left out of the fit: first those nearer than 0.6 x the median distance of two photos, then
+    those nearer than what that gives.
 
     Parameters
     ----------
@@ -171,55 +171,58 @@ def near_distance(gallery: Gallery, *, seed: int = 0) -> float:
     -------
     float
         In the metric ``plain``, 0 or more. 0.0 where there are fewer than three different photos,
-        or all have the same vector: nothing can be learned from these.
+        or their vectors do not differ: nothing can be learned from these.
     """
-    rows = np.concatenate([np.empty((0, DEPTH)), *_neighbours(gallery, seed)])
-    near = 0.0
-    for _ in range(20):  # 3 to 5 rounds on real photos
-        before, near = near, _bound(rows, near)
-        if near == before:
-            break
-    return near
+    different = list({item.digest: item for item in reversed(gallery.items())}.values())
+    count = len(different)
+    if count < 3:
+        return 0.0
+    if count > SAMPLE:
+        chosen = np.random.default_rng(seed).choice(count, SAMPLE, replace=False)
+        different = [different[n] for n in np.sort(chosen)]
+    x = _vectors(gallery, different).astype(np.float64)
+    squares = np.einsum("ij,ij->i", x, x)
+    apart = np.sqrt(np.maximum(squares[:, None] + squares - 2 * (x @ x.T), 0.0))
+    np.fill_diagonal(apart, np.inf)
+    apart.sort(axis=1)
+    apart = apart[:, :-1]
+    middle = float(np.median(apart))
+    if middle < EQUAL:
+        return 0.0
+    part = min(PART, SAMPLE / count)
+    share = part * count / len(x)
+    first = _bound(apart, share, part, AT_MOST * middle)
+    return _bound(apart, share, part, first)
 
 
-def _neighbours(gallery: Gallery, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Yield the distances of photos to their nearest of other bytes, (n, DEPTH), inf for none."""
-    equal: dict[bytes, list[Item]] = {}
-    for item in gallery.items():
-        equal.setdefault(item.digest, []).append(item)
-    if len(equal) < 3:
-        return
-    chosen = [items[0] for items in equal.values()]
-    if len(chosen) > SAMPLE:
-        order = np.random.default_rng(seed).choice(len(chosen), SAMPLE, replace=False)
-        chosen = [chosen[n] for n in np.sort(order)]
-    for start in range(0, len(chosen), CHUNK):
-        some = chosen[start : start + CHUNK]
-        own = [[item.id for item in equal[photo.digest]] for photo in some]
-        found = gallery.search(gallery.vectors(some), DEPTH, exclude=own, metric="plain")
-        for matches in found:
-            once = {match.item.digest: match.distance for match in reversed(matches)}
-            row = sorted(once.values())
-            yield np.array([row + [np.inf] * (DEPTH - len(row))])
+def _bound(apart: NDArray[np.float64], share: float, part: float, near: float) -> float:
+    """Return the distance that one photo in a thousand has a neighbour at by chance.
 
-
-def _bound(rows: NDArray[np.float64], near: float) -> float:
-    """Return what `near_distance` is, with neighbours at or below `near` left out of the fit."""
-    kept = (rows > near) & np.isfinite(rows)
-    if not kept.any():
+    Parameters
+    ----------
+    apart
+        (n, n - 1): distances of the photos looked at to the others of them, ascending.
+    share
+        The part of them among which the nearest is looked for. That is done for all such parts at
+        once: the nearest in one is the k-th of all with probability ``share (1 - share)**(k - 1)``.
+    part
+        How much of the whole gallery that is.
+    near
+        Neighbours at or below this distance are left out.
+    """
+    ranks = np.arange(DEPTH)
+    columns = np.sum(apart <= near, axis=1)[:, None] + ranks
+    there = columns < apart.shape[1]
+    if not there.any():
         return near
-    rank = np.cumsum(kept, axis=1)[kept]
-    low, high = np.log(_quantiles(rows[kept], PART * (1 - PART) ** (rank - 1)))
+    weights = np.broadcast_to(share * (1 - share) ** ranks, columns.shape)[there]
+    nearest = np.take_along_axis(apart, np.minimum(columns, apart.shape[1] - 1), axis=1)[there]
+    order = np.argsort(nearest)
+    sums = np.cumsum(weights[order])
+    low, high = np.log(nearest[order[np.searchsorted(sums, sums[-1] * QUANTILES)]])
     # log d = log scale + slope log(-log(1 - P)), slope = 1 / m
     a, b = np.log(-np.log1p(-QUANTILES))
     slope = (high - low) / (b - a)
     scale = low - slope * a
-    # In the whole gallery there are 1 / PART times as many to be near.
-    return float(np.exp(scale + min(slope * np.log(PART * CHANCE), np.log(AT_MOST))))
-
-
-def _quantiles(values: NDArray[np.float64], weights: NDArray[np.floating]) -> NDArray[np.float64]:
-    order = np.argsort(values)
-    shares = np.cumsum(weights[order])
-    found: NDArray[np.float64] = values[order[np.searchsorted(shares, shares[-1] * QUANTILES)]]
-    return found
+    # In the whole gallery there are 1 / part times as many to be near.
+    return float(np.exp(scale + min(slope * np.log(part * CHANCE), np.log(AT_MOST))))

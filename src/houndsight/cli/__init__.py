@@ -12,6 +12,7 @@ import click
 from houndsight import __version__
 from houndsight.cli import (
     asking,
+    curating,
     evaluating,
     explaining,
     keeping,
@@ -48,6 +49,7 @@ for module in (
     searching,
     explaining,
     asking,
+    curating,
     evaluating,
     learning,
     mapping,
