@@ -58,6 +58,24 @@ def test_figures_agree(model, tmp_path, monkeypatch, shared, request):
     assert normalised == pytest.approx(EXPECTED[model, "normalised"], abs=0.3)
     alone = figures("--samples", "all")
     assert alone == pytest.approx(EXPECTED[model, "leave-one-out"], abs=0.3)
+    assert wrong_labels_found(tmp_path / "normalised") >= 0.9
+
+
+def wrong_labels_found(place):
+    """Exchange 5 % of the labels; return how many of these are in the first 10 % of outliers."""
+    import numpy as np
+
+    from houndsight import Gallery, outliers
+
+    rng = np.random.default_rng(0)
+    with Gallery(place) as gallery:
+        items, names = gallery.items(), sorted(gallery.labels())
+        some = [items[n] for n in rng.choice(len(items), len(items) // 20, replace=False)]
+        wrong = {i.id: rng.choice([name for name in names if name != i.label]) for i in some}
+        gallery.set_labels({id_: str(label) for id_, label in wrong.items()}, source="user")
+        found = outliers(gallery)
+        first = {one.item.id for one in found[: len(found) // 10]}
+    return len(first & set(wrong)) / len(wrong)
 
 
 def normalise(source, target):

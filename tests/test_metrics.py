@@ -9,9 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import (
-    accuracy_score,
     average_precision_score,
-    confusion_matrix,
     ndcg_score,
     roc_auc_score,
 )
@@ -23,7 +21,6 @@ from houndsight.metrics import (
     average_precision,
     bootstrap,
     calibration_curve,
-    confusion,
     expected_calibration_error,
     map_at_r,
     ndcg_at,
@@ -220,35 +217,6 @@ def test_rankings_that_cannot_be_scored_are_refused(wrong):
 
 
 # Answers, probabilities, scores
-
-
-def test_confusion_by_hand():
-    matrix = confusion("aaabbc", ["a", "a", "b", None, "a", "c"], "abc")
-    #                          a  b  c  none
-    assert matrix.tolist() == [[2, 1, 0, 0], [1, 0, 0, 1], [0, 0, 1, 0]]
-    assert matrix.dtype == np.int64
-    assert confusion([], [], "ab").tolist() == [[0, 0, 0], [0, 0, 0]]
-
-
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["d", "c", "a", None]))))
-def test_confusion_agrees_with_scikit_learn(pairs):
-    truth, answer = [one for one, _ in pairs], [one for _, one in pairs]
-    matrix = confusion(truth, answer, "dbac")
-    assert matrix.sum() == len(pairs)
-    if pairs:
-        said = [one or "none" for one in answer]
-        theirs = confusion_matrix(truth, said, labels=[*"dbac", "none"])
-        assert (matrix == theirs[:4]).all()
-        assert np.trace(matrix) / len(pairs) == pytest.approx(accuracy_score(truth, said))
-
-
-@pytest.mark.parametrize(
-    ("truth", "answer", "labels"),
-    [("a", "b", "a"), ("b", "a", "a"), ([None], "a", "a"), ("aa", "a", "a"), ("a", "a", "aba")],
-)
-def test_confusion_of_what_does_not_fit_is_refused(truth, answer, labels):
-    with pytest.raises(InputError):
-        confusion(truth, answer, labels)
 
 
 def test_calibration_by_hand():

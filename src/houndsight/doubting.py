@@ -59,7 +59,7 @@ def outliers(
     Parameters
     ----------
     gallery
-        A photo whose label no other photo has cannot be judged, and is left out.
+        A photo whose label no photo of other bytes has cannot be judged, and is left out.
     k
         How many neighbours, 1 or more; a learned metric needs none.
     metric
@@ -142,5 +142,7 @@ def _by_posteriors(
             own = places.get(judged[n].label or "")
             v = float(row[own]) if own is not None else 0.0
             best = int(np.argmax(np.where(np.arange(len(row)) == own, -1.0, row)))
+            if best == own:  # there is no other label
+                continue
             w = float(row[best])
             yield Outlier(judged[n], w / (v + w), map_.labels[best], v, w)

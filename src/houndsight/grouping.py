@@ -75,15 +75,19 @@ class _Groups:
         self.of = np.arange(n)
 
     def join(self, some: NDArray[np.intp], others: NDArray[np.intp]) -> None:
-        of = self.of
         for a, b in zip(some.tolist(), others.tolist(), strict=True):
-            while of[a] != a:
-                a = of[a]
-            while of[b] != b:
-                b = of[b]
-            of[max(a, b)] = min(a, b)
+            first, second = self._first(a), self._first(b)
+            self.of[max(first, second)] = min(first, second)
         while not np.array_equal(above := self.of[self.of], self.of):
             self.of = above
+
+    def _first(self, one: int) -> int:
+        """Return the lowest number in a group; the way there is half as long the next time."""
+        of = self.of
+        while of[one] != one:
+            of[one] = of[of[one]]
+            one = int(of[one])
+        return one
 
 
 def _shadows(n: int, vectors: Read) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ raise `InputError`. IIR is Manning et al., Introduction to Information Retrieval
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -31,7 +31,6 @@ __all__ = [
     "average_precision",
     "bootstrap",
     "calibration_curve",
-    "confusion",
     "expected_calibration_error",
     "map_at_r",
     "ndcg_at",
@@ -187,24 +186,6 @@ def ndcg_at(hits: Flags, k: int, relevant: ArrayLike) -> Floats:
     discount = 1.0 / np.log2(np.arange(2, 2 + max(hits.shape[1], best.max(initial=0))))
     ideal = np.concatenate([[0.0], np.cumsum(discount)])
     return _share(np.bincount(rows, discount[ranks], len(hits)), ideal[best])
-
-
-def confusion(
-    truth: Sequence[str], answer: Sequence[str | None], labels: Sequence[str]
-) -> Integers:
-    """How often each label was answered for each: int64 (n_labels, n_labels + 1).
-
-    Rows are true labels, columns are answers, both in the order of `labels`, each named once; the
-    last column counts None, "none of these". Every other label must be among `labels`.
-    """
-    columns = {label: place for place, label in enumerate([*labels, None])}
-    unknown = set(truth) - set(labels) or set(answer) - set(columns)
-    if unknown or len(truth) != len(answer) or len(columns) <= len(labels):
-        raise InputError("truth and answer differ in length, or a label is unknown or listed twice")
-    matrix = np.zeros((len(labels), len(columns)), np.int64)
-    for right, said in zip(truth, answer, strict=True):
-        matrix[columns[right], columns[said]] += 1
-    return matrix
 
 
 def calibration_curve(
