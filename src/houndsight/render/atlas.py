@@ -108,6 +108,7 @@ def _names(draw: ImageDraw.ImageDraw, atlas: Atlas, places: np.ndarray) -> None:
     for label, rows in sorted(members.items(), key=lambda pair: (-len(pair[1]), pair[0])):
         text = one_line(label)[:40]
         font = font_for(text, 24)
+        text = shown(text, font)
         x, y = (float(c) for c in np.median(places[rows], axis=0))
         half = draw.textlength(text, font=font) / 2 + 8
         x = min(max(x, half), SIDE - half)
