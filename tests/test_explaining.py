@@ -223,7 +223,9 @@ def test_under_a_learned_map_shares_add_up_to_the_projections_similarity(
             None,
         )
         adds_up(found, cosine(*space.projected(both)))
-        assert found.distance == next(m.distance for m in near if m.item.id == item.id)
+        # Other vectors in the product move it in the last bit only.
+        one = next(m.distance for m in near if m.item.id == item.id)
+        assert found.distance == pytest.approx(one, abs=1e-12)
 
 
 def test_where_only_posteriors_are_compared_the_score_of_the_shared_label_is_explained(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from houndsight import images, search
+from houndsight import images
 from houndsight.cropping import WHOLE, Box, View
 from houndsight.embedder import Embedder
 from houndsight.errors import ImageError
@@ -127,14 +127,13 @@ def explain(
     else:
         explained = "projected similarity" if isinstance(space, Map) else "similarity"
         shares, totals = _similarity(_parts(space, regions))
-    asked = space(embedder.embed(query).values)
-    stored = space(gallery.vectors([item]).values)
+    (distance,) = gallery.distances(embedder.embed(query), [item], metric=metric)
     query_shares, item_shares = shares.reshape(2, *maps.shape[2:])
     return Explanation(
         explained=explained,
         space=space.name,
         label=label,
-        distance=float(search.distances_to(asked[0], stored)[0]),
+        distance=float(distance),
         query_shares=query_shares,
         item_shares=item_shares,
         query_total=totals[0],

@@ -272,6 +272,13 @@ class Gallery(Intake, History, Spaces):
         chances = None if calibration is None else calibration.neighbours(distances)
         return Matches(ids, distances, shown, chances)
 
+    def distances(
+        self, query: Vectors, items: Sequence[Item], *, metric: str | None = None
+    ) -> NDArray[np.float64]:
+        """Return how far one query (1, dim) is from items, float64 (n,), as `search` would say."""
+        vectors = self.store.vectors([item.id for item in items])
+        return _distances(self.space(metric), query.values[0], vectors)
+
     # Upkeep
 
     def verify(self) -> list[str]:
