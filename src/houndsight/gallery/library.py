@@ -252,7 +252,8 @@ class Gallery(Intake, History, Spaces):
             raise InputError(f"{len(exclude)} sets to exclude for {len(queries)} queries")
         out = exclude if exclude is not None else [()] * len(queries)
         spare = max(map(len, out), default=0)
-        space = self.space(metric)
+        name = self.named(metric)
+        space = self.space(name)
         asked = space(queries.values)
         found = self.store.candidates(asked, k + spare, where or Where(), space)
         answers: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
@@ -268,7 +269,7 @@ class Gallery(Intake, History, Spaces):
             ids[n, : len(some_ids)] = some_ids
             distances[n, : len(some_ids)] = some_distances
         shown = {item.id: item for item in self.store.items(np.unique(ids[ids >= 0]).tolist())}
-        calibration = self.calibration(metric)
+        calibration = self.calibration(name)
         chances = None if calibration is None else calibration.neighbours(distances)
         return Matches(ids, distances, shown, chances)
 

@@ -1,6 +1,7 @@
 """Fits calibrations on photos that the metric's map was not fitted on."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,12 @@ class _Asked:
         np.add.at(out, (rows, self.labels[there]), weights[there])
         return out
 
+    def supported(self, neighbour: Curve) -> NDArray[np.float64]:
+        """Return q_l of `Calibration`, (n, n_labels)."""
+        there = self.labels >= 0
+        p = np.where(there, neighbour(np.where(there, self.distances, 0.0)), 0.0)
+        return self.support(p) / self.labels.shape[1]
+
 
 def _together(parts: Sequence[_Asked]) -> _Asked:
     whole = object.__new__(_Asked)
@@ -92,8 +99,7 @@ def calibrate(photos: Labelled, fit: Fit, *, k: int, seed: int) -> Calibration:
     right = closed.labels == closed.truth[:, None]
     there = closed.labels >= 0
     neighbour = _falling(closed.distances[there], right[there])
-    p = np.where(there, neighbour(np.where(there, closed.distances, 0.0)), 0.0)
-    support = closed.support(p) / k
+    support = closed.supported(neighbour)
     power, rest = _power(support, closed.truth)
     raw = voted(support, power, rest)
     answers = raw.argmax(axis=1)
@@ -101,7 +107,9 @@ def calibrate(photos: Labelled, fit: Fit, *, k: int, seed: int) -> Calibration:
     top = _rising(raw.max(axis=1), won)
     made = {
         "queries": len(closed.truth),
-        "neighbour_error": expected_calibration_error(p[there], right[there]),
+        "neighbour_error": expected_calibration_error(
+            neighbour(closed.distances[there]), right[there]
+        ),
         "vote_error": expected_calibration_error(top(raw.max(axis=1)), won),
     }
     return _with_unknown(
@@ -127,26 +135,13 @@ def _with_unknown(photos: Labelled, fit: Fit, closed: Calibration, seed: int) ->
     seen = features(open_.distances, share, open_.traits)
     weights = _weights(open_.known)
     known = _logistic(seen, open_.known, weights)
-    fitted = Calibration(
-        closed.k, closed.neighbour, closed.power, closed.rest, closed.top, known, (), UNKNOWN, {}
-    )
-    p = np.where(there, closed.neighbour(np.where(there, open_.distances, 0.0)), 0.0)
-    raw = voted(open_.support(p) / closed.k, closed.power, closed.rest)
-    none = fitted.none(seen)
+    raw = voted(open_.supported(closed.neighbour), closed.power, closed.rest)
+    none = replace(closed, known=known).none(seen)
     certainty = closed.top(raw.max(axis=1)) * (1 - none)
     right = raw.argmax(axis=1) == open_.truth
     made = {**closed.made, "auroc": auroc(none, ~open_.known)}
-    return Calibration(
-        closed.k,
-        closed.neighbour,
-        closed.power,
-        closed.rest,
-        closed.top,
-        known,
-        _thresholds(certainty, right, weights),
-        UNKNOWN,
-        made,
-    )
+    thresholds = _thresholds(certainty, right, weights)
+    return replace(closed, known=known, thresholds=thresholds, made=made)
 
 
 def _weights(known: NDArray[np.bool_]) -> NDArray[np.float64]:

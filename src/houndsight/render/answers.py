@@ -20,7 +20,7 @@ from houndsight.render.sheet import MAT
 from houndsight.render.text import explained_text, label_text
 from houndsight.types import Item, Match
 
-__all__ = ["answer_grid", "explanation_picture"]
+__all__ = ["answer_grid", "explanation_picture", "item_picture"]
 
 # A query is drawn at up to 480 pixels; JPEGs are decoded no larger than that needs.
 QUERY_SIDE = 480
@@ -69,8 +69,9 @@ def _query_note(query: Query) -> str:
     return f"{name}, unlike {len(combined.unlike)}" if combined.unlike else name
 
 
-def _item_picture(gallery: Gallery, match: Match) -> Image.Image | None:
-    data = gallery.thumbnail(match.item)
+def item_picture(gallery: Gallery, item: Item) -> Image.Image | None:
+    """Return an item's thumbnail; None where it and the photo are missing."""
+    data = gallery.thumbnail(item)
     return None if data is None else Image.open(io.BytesIO(data))
 
 
@@ -84,7 +85,7 @@ def answer_grid(gallery: Gallery, query: Query, matches: Sequence[Match]) -> Ima
     known = "" if query.label is None else label_text(query.label)
     tiles = [
         Tile(
-            _item_picture(gallery, match),
+            item_picture(gallery, match.item),
             label_text(match.item.label),
             _note(query, match),
             query.agrees(match.item),

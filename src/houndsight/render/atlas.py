@@ -8,17 +8,17 @@ import hashlib
 import io
 import json
 import os
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image, ImageDraw
 
 from houndsight.atlas import Atlas
 from houndsight.errors import InputError
 from houndsight.gallery import Gallery
+from houndsight.render.answers import item_picture
+from houndsight.render.html import environment
 from houndsight.render.labels import one_line
 from houndsight.render.lettering import font_for, shown
 from houndsight.render.sheet import MAT, PAPER, QUIET, TEXT, Box, Colour, flat
@@ -142,10 +142,9 @@ def _colours(atlas: Atlas) -> dict[str | None, Colour]:
 
 
 def _thumbnail(gallery: Gallery, item: Item, side: int) -> Image.Image | None:
-    data = gallery.thumbnail(item)
-    if data is None:
+    opened = item_picture(gallery, item)
+    if opened is None:
         return None
-    opened = Image.open(io.BytesIO(data))
     opened.draft("RGB", (side, side))
     photo = flat(opened)
     scale = side / max(photo.size)
@@ -154,17 +153,6 @@ def _thumbnail(gallery: Gallery, item: Item, side: int) -> Image.Image | None:
     at: Box = ((side - size[0]) // 2, (side - size[1]) // 2, 0, 0)
     square.paste(photo.resize(size, Image.Resampling.LANCZOS), at[:2])
     return square
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("houndsight.render", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def page(gallery: Gallery, atlas: Atlas) -> str:
@@ -200,7 +188,7 @@ def page(gallery: Gallery, atlas: Atlas) -> str:
     # Within a script element only "<" could end it, or begin a comment.
     text = json.dumps(data).replace("<", "\\u003c")
     return (
-        _environment()
+        environment()
         .get_template("atlas.html.jinja")
         .render(
             title=_title(atlas),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 from PIL import Image
@@ -10,10 +9,10 @@ from PIL import Image
 from houndsight.curation import DuplicateGroup
 from houndsight.doubting import Outlier
 from houndsight.gallery import Gallery
+from houndsight.render.answers import item_picture
 from houndsight.render.grid import Tile
 from houndsight.render.sheet import QUIET, Sheet
 from houndsight.render.text import label_text
-from houndsight.types import Item
 
 __all__ = ["contact_sheet", "duplicate_rows", "outlier_rows"]
 
@@ -54,16 +53,11 @@ def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Tile]]]) -> Ima
     return sheet.image
 
 
-def _picture(gallery: Gallery, item: Item) -> Image.Image | None:
-    data = gallery.thumbnail(item)
-    return None if data is None else Image.open(io.BytesIO(data))
-
-
 def outlier_rows(gallery: Gallery, found: Sequence[Outlier]) -> list[tuple[str, list[Tile]]]:
     """Return the doubtful photos, the most doubtful first: their label, and the one suggested."""
     tiles = [
         Tile(
-            _picture(gallery, one.item),
+            item_picture(gallery, one.item),
             label_text(one.item.label),
             f"rather {label_text(one.suggested)}",
             None,
@@ -81,7 +75,7 @@ def duplicate_rows(
     for n, group in enumerate(groups, start=1):
         distances = ["keep", *(f"{match.distance:.4f}" for match in group.others)]
         tiles = [
-            Tile(_picture(gallery, item), f"{item.width} x {item.height}", note, None)
+            Tile(item_picture(gallery, item), f"{item.width} x {item.height}", note, None)
             for item, note in zip(group.items, distances, strict=True)
         ]
         kind = "the same bytes" if group.exact else "nearly the same"

@@ -11,6 +11,7 @@ from houndsight.render.text import label_text
 
 __all__ = [
     "calibration_table",
+    "comparison_rows",
     "comparison_table",
     "facts",
     "figures",
@@ -123,21 +124,33 @@ def versus(comparison: Comparison) -> tuple[str, str]:
     return f"{names[0]} ({one.fingerprint[:8]})", f"{names[1]} ({other.fingerprint[:8]})"
 
 
+def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return a heading, then each figure of two settings with the difference and its p-value."""
+    names = figures(comparison.first.k)
+    return [
+        ("figure", *versus(comparison), "difference", "95 % interval", "p"),
+        *(
+            (
+                names[key][0],
+                percent(getattr(comparison.first, key).value),
+                percent(getattr(comparison.second, key).value),
+                percent(difference.difference.value, "+"),
+                interval(difference.difference, "+"),
+                f"{difference.p:.4f}",
+            )
+            for key, difference in comparison.differences.figures()
+        ),
+    ]
+
+
 def comparison_table(comparison: Comparison) -> Table:
     """Return the figures of two settings side by side, with the difference and its p-value."""
     one, other = versus(comparison)
+    heading, *rows = comparison_rows(comparison)
     title = f"{comparison.first.n_queries:,} queries, {one} against {other}"
-    table = _table(title, "figure", one, other, "difference", "95 % interval", "p")
-    names = figures(comparison.first.k)
-    for key, difference in comparison.differences.figures():
-        table.add_row(
-            names[key][0],
-            percent(getattr(comparison.first, key).value),
-            percent(getattr(comparison.second, key).value),
-            percent(difference.difference.value, "+"),
-            interval(difference.difference, "+"),
-            f"{difference.p:.4f}",
-        )
+    table = _table(title, *heading)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, TypeAlias
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from houndsight.render.labels import one_line
@@ -184,18 +184,19 @@ def _breakable(text: str) -> Markup:
 
 
 @cache
-def _template() -> Template:
-    environment = Environment(
+def environment() -> Environment:
+    """Return what all pages are made with: every text that comes in is escaped."""
+    made = Environment(
         loader=PackageLoader("houndsight.render", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = _data_uri
-    environment.filters["one_line"] = one_line
-    environment.filters["breakable"] = _breakable
-    return environment.get_template("page.html.jinja")
+    made.filters["data_uri"] = _data_uri
+    made.filters["one_line"] = one_line
+    made.filters["breakable"] = _breakable
+    return made
 
 
 def page(
@@ -229,6 +230,10 @@ def page(
     str
         HTML, to be written as UTF-8.
     """
-    return _template().render(
-        title=title, lead=lead, figures=figures, sections=sections, facts=facts, notes=notes
+    return (
+        environment()
+        .get_template("page.html.jinja")
+        .render(
+            title=title, lead=lead, figures=figures, sections=sections, facts=facts, notes=notes
+        )
     )

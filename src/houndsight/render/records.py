@@ -164,6 +164,7 @@ def info_record(gallery: Gallery) -> dict[str, Any]:
     """Return what a gallery holds, and what made it."""
     labels = gallery.labels()
     items = gallery.items()
+    now = labelling(items)
     return {
         "place": os.fspath(gallery.place),
         "items": len(items),
@@ -176,18 +177,17 @@ def info_record(gallery: Gallery) -> dict[str, Any]:
         "made_of": gallery.settings["made_of"],
         "versions": gallery.settings["versions"],
         "metric": gallery.metric,
-        "metrics": [_metric(gallery, name, items) for name in gallery.metrics()],
+        "metrics": [_metric(gallery, name, now) for name in gallery.metrics()],
         "roots": [
             {"place": os.fsdecode(root.place), "labels": root.labels} for root in gallery.roots()
         ],
     }
 
 
-def _metric(gallery: Gallery, name: str, items: Sequence[Item]) -> dict[str, Any]:
+def _metric(gallery: Gallery, name: str, now: dict[str, Any]) -> dict[str, Any]:
     """Return a metric's name, what its map and its calibration were made from, and their age."""
     facts = gallery.facts(name)
     calibration = gallery.calibration(name)
-    now = labelling(items)
     return {
         "name": name,
         **{key: facts[key] for key in ("time", "method", "favour", "settings") if key in facts},

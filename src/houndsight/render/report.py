@@ -12,6 +12,7 @@ from houndsight.errors import ImageError
 from houndsight.evaluation import Comparison, QueryFigures, Report
 from houndsight.gallery import Gallery
 from houndsight.render.evaluated import (
+    comparison_rows,
     facts,
     figures,
     interval,
@@ -91,22 +92,9 @@ def report_page(
 
 def _compared(comparison: Comparison) -> Table:
     one, other = versus(comparison)
-    rows = [("figure", one, other, "difference", "95 % interval", "p")]
-    names = figures(comparison.first.k)
-    for key, difference in comparison.differences.figures():
-        rows.append(
-            (
-                names[key][0],
-                percent(getattr(comparison.first, key).value),
-                percent(getattr(comparison.second, key).value),
-                percent(difference.difference.value, "+"),
-                interval(difference.difference, "+"),
-                f"{difference.p:.4f}",
-            )
-        )
     return Table(
         "Compared",
-        rows,
+        comparison_rows(comparison),
         note=f"{one} and {other} on the same queries. p says how often chance alone would show as "
         "large a difference (paired permutation test).",
     )
