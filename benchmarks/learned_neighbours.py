@@ -149,7 +149,7 @@ def none(place, queries, draws=10, left_out=20):
 
 
 def outliers(place, queries, draws=5, share=0.05):
-    from houndsight.curation import outliers as doubtful
+    from houndsight.doubting import outliers as doubtful
 
     print("| seed | metric | swapped, in the first 5 % | 10 % | 20 % |")
     print("|---|---|---|---|---|")

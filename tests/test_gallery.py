@@ -220,7 +220,7 @@ def test_compact_gives_room_back_and_readers_keep_their_view(gallery, tmp_path):
     query = gallery.vectors(items[:1])
     reader = Gallery(gallery.place)
     before = [m.distance for m in reader.search(query, 50)[0]]
-    mapped = reader.store._live().stored.vectors
+    mapped = reader.store._live().stored
     gallery.remove([item.id for item in items[10:]], by="index")
     gallery.remove([items[9].id])
     kept = gallery.vectors(items[:9]).values.copy()

@@ -182,8 +182,8 @@ def test_verify_notices_a_flipped_bit_in_a_space(gallery):
 
 
 def test_where_nothing_can_be_written_a_space_is_kept_in_memory(gallery, monkeypatch):
-    gallery.add_map(some_map(0.3), {}, None)
     (gallery.place / "spaces").write_text("no folder")
+    gallery.add_map(some_map(0.3), {}, None)
     query = gallery.vectors(gallery.items()[:1])
     ids, _ = brute_force(gallery, query, 10, gallery.space())
     assert gallery.search(query, 10).ids[0].tolist() == ids

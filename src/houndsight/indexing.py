@@ -20,6 +20,8 @@ from houndsight.types import Item, Skipped
 
 __all__ = ["IndexReport", "Progress", "index"]
 
+# Photos after which what makes searches quick is brought up to date.
+TIDY = 4096
 _KINDS = ("new", "changed", "renamed", "unchanged", "left out", "skipped")
 
 
@@ -174,14 +176,19 @@ def index(
         if plan.work:
             made = load()
             read = _reader(library, made, root, label_of, source)
+            tidied = 0
             for done in _take_in(library, made, root, plan, read, restore=restore):
                 counts += done
+                if counts["embedded"] - tidied >= TIDY:
+                    library.tidy()
+                    tidied = counts["embedded"]
                 if progress is not None:
                     committed = sum(counts[kind] for kind in _KINDS)
                     progress(Progress(committed, len(plan.work), time.monotonic() - started))
         # What was found under another path meanwhile is loose no more.
         gone = [item.id for item in plan.gone if item.id in plan.loose]
         removed = library.remove([*gone, *_spoilt(library, root)], by="index")
+        library.tidy()
         return IndexReport(
             new=counts["new"],
             changed=counts["changed"],

@@ -293,7 +293,17 @@ class Gallery(Intake, History, Spaces):
         """
         gained = self.store.compact()
         self._make_final()
+        self.tidy()
         return gained
+
+    def tidy(self) -> None:
+        """Bring up to date what makes searches quick, in the metric in use and as stored.
+
+        `index`, `learn` and `compact` do it; to be called after many photos came in otherwise.
+        Answers do not depend on it.
+        """
+        for metric in dict.fromkeys((self.metric, self._stored)):
+            self.store.tidy(self.space(metric))
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[None]:

@@ -136,6 +136,7 @@ class Spaces:
             if calibration is not None:
                 self.set_calibration(map_.name, calibration)
             self.choose_metric(map_.name)
+        self.store.tidy(map_)
 
     def choose_metric(self, metric: str) -> None:
         """Make a metric the one that searches use."""

@@ -56,6 +56,10 @@ class Store(Protocol):
         """
         ...
 
+    def tidy(self, space: Space) -> None:
+        """Bring up to date what makes searches in a space quick; never needed for their answers."""
+        ...
+
     def documents(self, prefix: str) -> dict[str, Any]:
         """Return the documents whose names begin so, by name, in order of their names."""
         ...

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from filelock import FileLock
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from houndsight.maps import Space
 
-__all__ = ["damaged", "derived", "forget"]
+__all__ = ["FOLDER", "damaged", "derived", "extend", "forget", "mapped", "rows_file"]
 
 FOLDER = "spaces"
 HEADER = 4096
@@ -27,6 +28,24 @@ HEADER = 4096
 _FIELDS = struct.Struct("<8sIIQI")
 _MARK = b"hsrows1\0"
 BLOCK = 4096
+
+
+class Making(Protocol):
+    """What makes rows of vectors."""
+
+    @property
+    def dim(self) -> int:
+        """How many numbers a row has."""
+        ...
+
+    def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return rows (n, self.dim) of vectors."""
+        ...
+
+
+def rows_file(folder: Path, key: str, generation: int) -> Path:
+    """Return the file of a generation's rows in what is known by a key."""
+    return folder / FOLDER / f"{key}-{generation}.rows"
 
 
 def derived(
@@ -37,46 +56,54 @@ def derived(
     What is missing in the file is computed and added; where the gallery may not be written, in
     memory.
     """
-    path = folder / FOLDER / f"{space.key}-{generation}.rows"
-    if len(vectors) == 0:
-        return np.empty((0, space.dim), np.float32)
+    path = rows_file(folder, space.key, generation)
     try:
-        if not path.exists() or _missing(path, space, vectors):
+        found = mapped(path, space, vectors)
+        if len(found) < len(vectors):
             path.parent.mkdir(exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
-                _extend(path, space, vectors)
-        return np.memmap(path, np.dtype("<f4"), "r", HEADER, shape=(len(vectors), space.dim))
+                extend(path, space, vectors)
+            found = mapped(path, space, vectors)
     except OSError:
         blocks = range(0, len(vectors), BLOCK)
         return np.concatenate([space(vectors[start : start + BLOCK]) for start in blocks])
+    return found
 
 
-def _missing(path: Path, space: Space, vectors: NDArray[np.float32]) -> bool:
-    with path.open("rb") as file:
-        return _whole(file.fileno(), space, vectors)[0] < len(vectors)
+def mapped(path: Path, making: Making, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Map the rows that a file has of these vectors, float32 (n, making.dim); perhaps none."""
+    rows = 0
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        rows, _ = _whole(file.fileno(), making, vectors)
+    if not rows:
+        return np.empty((0, making.dim), np.float32)
+    return np.asarray(np.memmap(path, np.dtype("<f4"), "r", HEADER, shape=(rows, making.dim)))
 
 
-def _extend(path: Path, space: Space, vectors: NDArray[np.float32]) -> None:
+def extend(path: Path, making: Making, vectors: NDArray[np.float32]) -> None:
+    """Add the rows that a file lacks of these vectors; to be called by one at a time."""
     with path.open("r+b" if path.exists() else "w+b") as file:
-        known, crc = _whole(file.fileno(), space, vectors)
+        known, crc = _whole(file.fileno(), making, vectors)
+        if known == len(vectors):
+            return
         for start in range(known, len(vectors), BLOCK):
-            rows = space(vectors[start : start + BLOCK])
+            rows = making(vectors[start : start + BLOCK])
             data = np.ascontiguousarray(rows, dtype="<f4").tobytes()
-            crc, place = zlib.crc32(data, crc), HEADER + start * space.dim * 4
+            crc, place = zlib.crc32(data, crc), HEADER + start * making.dim * 4
             while data:
                 written = os.pwrite(file.fileno(), data, place)
                 data, place = data[written:], place + written
         os.fsync(file.fileno())
         last = zlib.crc32(vectors[-1].tobytes())
-        header = _FIELDS.pack(_MARK, space.dim, last, len(vectors), crc)
+        header = _FIELDS.pack(_MARK, making.dim, last, len(vectors), crc)
         os.pwrite(file.fileno(), header, 0)
         os.fsync(file.fileno())
 
 
 def forget(folder: Path, generation: int) -> None:
     """Delete the files of all generations but this one."""
-    for path in (folder / FOLDER).glob("*.rows"):
-        if not path.name.endswith(f"-{generation}.rows"):
+    for path in (folder / FOLDER).glob("*"):
+        if not path.stem.endswith(f"-{generation}"):
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -97,14 +124,14 @@ def damaged(folder: Path) -> Iterator[str]:
             yield f"{FOLDER}/{path.name}: its checksum does not fit; delete it, it is made again"
 
 
-def _whole(handle: int, space: Space, vectors: NDArray[np.float32]) -> tuple[int, int]:
+def _whole(handle: int, making: Making, vectors: NDArray[np.float32]) -> tuple[int, int]:
     """Return how many rows of the file are whole and made from these vectors, and their CRC."""
     try:
         mark, dim, last, rows, crc = _FIELDS.unpack(os.pread(handle, _FIELDS.size, 0))
     except struct.error:  # empty or cut off
         return 0, 0
     size = os.fstat(handle).st_size
-    fits = mark == _MARK and dim == space.dim and size >= HEADER + rows * dim * 4
+    fits = mark == _MARK and dim == making.dim and size >= HEADER + rows * dim * 4
     # More rows than the vector file has, or others: another catalogue was put in its place.
     if not fits or not 0 < rows <= len(vectors) or zlib.crc32(vectors[rows - 1].tobytes()) != last:
         return 0, 0

@@ -22,6 +22,7 @@ from houndsight.errors import DamagedGallery, GalleryBusy, GalleryError, NewerFo
 from houndsight.maps import Space
 from houndsight.stores import layout
 from houndsight.stores.derived import damaged, derived, forget
+from houndsight.stores.reduced import reduced, stamp, tidy
 from houndsight.stores.snapshot import Rows, Snapshot
 from houndsight.types import Item, Where
 
@@ -189,8 +190,7 @@ class LocalStore:
             )
         if not np.isfinite(block).all():
             raise GalleryError("a vector holds a value that is not finite", path=self.folder)
-        (last,) = self._db.execute("SELECT coalesce(max(row), -1) FROM items").fetchone()
-        first = last + 1
+        first = self._end()
         data = memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         handle = os.open(
             layout.vector_file(self.folder, self._current_generation()),
@@ -341,7 +341,7 @@ class LocalStore:
             return np.empty((0, self.dim), np.float32)
         path = layout.vector_file(self.folder, generation)
         try:
-            return np.memmap(path, np.dtype("<f4"), "r", shape=(rows, self.dim))
+            return np.asarray(np.memmap(path, np.dtype("<f4"), "r", shape=(rows, self.dim)))
         except (OSError, ValueError) as error:
             raise DamagedGallery(
                 f"holds fewer than the {rows} vectors that the catalogue names",
@@ -357,7 +357,7 @@ class LocalStore:
         """Return for each query ids of live items that surely contain its k nearest in a space."""
         with self._lock:
             live = self._live()
-            among = self._rows_in(space, live.stored)
+            among = self._rows_in(space, live)
         return live.candidates(queries, k, where, among)
 
     def _live(self) -> Snapshot:
@@ -371,22 +371,43 @@ class LocalStore:
         found = self._db.execute(
             "SELECT id, row, label FROM items WHERE removed IS NULL ORDER BY row"
         ).fetchall()
-        mapped = self._map(generation, max((row for _, row, _ in found), default=-1) + 1)
-        before = self._snapshot.stored if self._snapshot else None
-        return Snapshot.of(revision, found, Rows.of(generation, mapped, before))
+        return Snapshot.of(revision, found, generation, self._map(generation, self._end()))
 
-    def _rows_in(self, space: Space, stored: Rows) -> Rows:
-        """Return what the stored rows are in a space; kept while there are no others."""
-        if space.name == "base":
-            return stored
+    def _end(self) -> int:
+        """Return the row behind the last that counts."""
+        (last,) = self._db.execute("SELECT coalesce(max(row), -1) FROM items").fetchone()
+        return int(last) + 1
+
+    def _rows_in(self, space: Space, live: Snapshot) -> Rows:
+        """Return what the stored rows are in a space; what is known of them is kept."""
         before = self._spaces.get(space.name)
-        current = (stored.generation, len(stored.vectors))
-        if before is None or (before.generation, len(before.vectors)) != current:
-            mapped = derived(self.folder, stored.generation, space, stored.vectors)
-            before = self._spaces[space.name] = Rows.of(stored.generation, mapped, before)
-        return before
+        if before and before.generation != live.generation:
+            before = None
+        now = stamp(self.folder, live.generation, space)
+        if before and len(before.vectors) == len(live.stored) and before.reduced.stamp == now:
+            return before
+        vectors = self._placed(space, live.generation, live.stored)
+        short = before.reduced if before else None
+        short = reduced(self.folder, live.generation, space, vectors, short)
+        rows = self._spaces[space.name] = Rows(live.generation, vectors, short, before)
+        return rows
+
+    def _placed(
+        self, space: Space, generation: int, stored: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return stored rows in a space, mapped."""
+        return stored if space.name == "base" else derived(self.folder, generation, space, stored)
 
     # Upkeep
+
+    def tidy(self, space: Space) -> None:
+        """Bring up to date what makes searches in a space quick."""
+
+        def read(generation: int) -> tuple[int, NDArray[np.float32]]:
+            return generation, self._map(generation, self._end())
+
+        generation, stored = self._in_one_view(read)
+        tidy(self.folder, generation, space, self._placed(space, generation, stored))
 
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""
@@ -405,7 +426,7 @@ class LocalStore:
             rows = self._db.execute(
                 "SELECT id, row FROM items WHERE removed IS NULL ORDER BY row"
             ).fetchall()
-            mapped = self._map(old, max((row for _, row in rows), default=-1) + 1)
+            mapped = self._map(old, self._end())
             path = layout.vector_file(self.folder, old + 1)
             layout.copy_rows(mapped, [row for _, row in rows], path)
             self._db.execute("DELETE FROM items WHERE removed IS NOT NULL AND removed != 'user'")

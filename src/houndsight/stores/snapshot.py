@@ -2,46 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from houndsight import search
+from houndsight import bound, search
 from houndsight.stores import layout
+from houndsight.stores.reduced import Reduced
 from houndsight.types import Where
 
 __all__ = ["Rows", "Snapshot"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """The rows of a generation's vector file in one space, also those of no live item.
 
-    `vectors` are float32 (rows, dim), mapped; `norms` float64 (rows,).
+    Parameters
+    ----------
+    generation
+        The vector file's.
+    vectors
+        float32 (rows, dim), mapped.
+    reduced
+        The short rows by which most of them can be ruled out.
+    before
+        What was known of fewer rows.
     """
 
-    generation: int
-    vectors: NDArray[np.float32]
-    norms: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, generation: int, vectors: NDArray[np.float32], before: Rows | None) -> Rows:
-        """Add norms; those known before are kept."""
+    def __init__(
+        self,
+        generation: int,
+        vectors: NDArray[np.float32],
+        reduced: Reduced,
+        before: Rows | None,
+    ) -> None:
+        self.generation = generation
+        self.vectors = vectors
+        self.reduced = reduced
         # A row that counts is never written again within a generation.
-        known = before.norms if before and before.generation == generation else np.empty(0)
-        known = known[: len(vectors)]
-        return cls(
-            generation, vectors, np.concatenate([known, layout.norms(vectors[len(known) :])])
-        )
+        known = before._norms if before and before.generation == generation else np.empty(0)
+        self._norms: NDArray[np.float64] = known
+
+    @property
+    def norms(self) -> NDArray[np.float64]:
+        """Euclidean norms, float64 (rows,); read from all rows when first asked for."""
+        known = self._norms[: len(self.vectors)]
+        if len(known) < len(self.vectors):
+            known = np.concatenate([known, layout.norms(self.vectors[len(known) :])])
+            self._norms = known
+        return known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """Ids, rows and labels of live items, in order of their rows, and all rows as they are stored.
 
-    `labels` are numbers into `names`, -1 for no label.
+    `labels` are numbers into `names`, -1 for no label; `stored` are float32 (rows, dim), mapped.
     """
 
     revision: int
@@ -49,11 +67,16 @@ class Snapshot:
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     names: dict[str, int]
-    stored: Rows
+    generation: int
+    stored: NDArray[np.float32]
 
     @classmethod
     def of(
-        cls, revision: int, found: Sequence[tuple[int, int, str | None]], stored: Rows
+        cls,
+        revision: int,
+        found: Sequence[tuple[int, int, str | None]],
+        generation: int,
+        stored: NDArray[np.float32],
     ) -> Snapshot:
         """Make a snapshot of (id, row, label) in order of rows."""
         names = {name: n for n, name in enumerate(sorted({lb for *_, lb in found if lb}))}
@@ -63,6 +86,7 @@ class Snapshot:
             np.fromiter((row for _, row, _ in found), np.int64, len(found)),
             np.fromiter((names.get(lb or "", -1) for *_, lb in found), np.int64, len(found)),
             names,
+            generation,
             stored,
         )
 
@@ -73,16 +97,34 @@ class Snapshot:
 
         `among` are the rows in the space that the queries are in.
         """
-        chosen = np.arange(len(self.ids))
+        rows = self._rows(where)
+        found: list[NDArray[np.intp] | None] = [None] * len(queries)
+        if among.reduced.levels:
+            found = list(bound.candidates(queries, among.vectors, among.reduced.levels, k, rows))
+        full = [n for n, some in enumerate(found) if some is None]
+        if full:
+            for n, some in zip(full, self._in_full(queries[full], k, rows, among), strict=True):
+                found[n] = some
+        return [self.ids[np.searchsorted(self.rows, some)] for some in found if some is not None]
+
+    def _rows(self, where: Where) -> NDArray[np.intp] | None:
+        """Return which rows may be answers, ascending; None for all that there are."""
         if where.labels is not None:
             wanted = [self.names[label] for label in where.labels if label in self.names]
-            chosen = np.flatnonzero(np.isin(self.labels, wanted))
-        elif where.labelled:
-            chosen = np.flatnonzero(self.labels >= 0)
-        rows = self.rows[chosen]
-        if 2 * len(rows) >= len(among.vectors):
+            return self.rows[np.isin(self.labels, wanted)]
+        if where.labelled and not (self.labels >= 0).all():
+            return self.rows[self.labels >= 0]
+        return None if len(self.rows) == len(self.stored) else self.rows
+
+    def _in_full(
+        self, queries: NDArray[np.float32], k: int, rows: NDArray[np.intp] | None, among: Rows
+    ) -> Iterator[NDArray[np.intp]]:
+        x = among.vectors
+        if rows is None:
+            return search.candidates(queries, x, among.norms, k)
+        if 2 * len(rows) >= len(x):
             # A product over the mapped file as it lies is cheaper than a copy of half of it.
-            found = search.candidates(queries, among.vectors, among.norms, k, rows)
+            positions = search.candidates(queries, x, among.norms, k, rows)
         else:
-            found = search.candidates(queries, among.vectors[rows], among.norms[rows], k)
-        return [self.ids[chosen[positions]] for positions in found]
+            positions = search.candidates(queries, x[rows], layout.norms(x[rows]), k)
+        return (rows[some] for some in positions)

@@ -1,0 +1,346 @@
+"""Exact nearest neighbours through a lower bound that needs few of a vector's numbers.
+
+With P an orthonormal projection and r the length of what it leaves over, two vectors are never
+nearer than the short vectors [Px, r_x] and [Pq, r_q] are (filter and refine by a lower bound:
+Faloutsos et al., Fast subsequence matching in time-series databases, SIGMOD 1994). So most rows of
+a gallery can be ruled out from an eighth of their numbers or less; what is left is looked at in
+full.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MANY", "Basis", "Level", "Reduction", "approximate", "candidates", "columns", "fit"]
+
+# A level has this part of a vector's numbers. Their sum is what a search that rules nothing out
+# costs above a full product.
+PARTS = (32, 8)
+# Fewer columns than this rule out next to nothing.
+FEWEST = 8
+# From so many queries on one matrix product over the finer level costs less than picking rows.
+MANY = 8
+# Above this part of the rows a product over all of them is cheaper than one over picked ones.
+PICKED = 4
+# Above this part of the rows looking at each in full is dearer than a full product.
+FULL = 12
+# Rows looked at in full to find how far the k-th neighbour is at most.
+FIRST = 64
+# Numbers of the score matrix in memory at once: 16 million float32 = 64 MB.
+SCORES = 1 << 24
+BLOCK = 4096
+UNIT = 2.0**-24  # half a unit in the last place of float32
+
+
+def columns(dim: int) -> tuple[int, ...]:
+    """Return how many columns the levels for vectors of `dim` numbers have, coarsest first."""
+    return tuple(dim // part for part in PARTS if dim // part >= FEWEST)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Basis:
+    """Principal axes.
+
+    Attributes
+    ----------
+    centre
+        float64 (dim,).
+    axes
+        float64 (dim, d), orthonormal columns, those of most variance first.
+    left_over
+        What the axes leave over of the squared distances to the centre, 0 to 1, over the rows that
+        the axes were fitted on.
+    """
+
+    centre: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    left_over: float
+
+    @property
+    def key(self) -> str:
+        """A digest of its numbers."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.centre).tobytes())
+        digest.update(np.ascontiguousarray(self.axes).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def fit(x: NDArray[np.float32]) -> Basis:
+    """Return the principal axes of rows (m, dim), as many as the finest level needs."""
+    rows = x.astype(np.float64)
+    centre = rows.mean(axis=0)
+    rows -= centre
+    variances, axes = np.linalg.eigh(rows.T @ rows)
+    kept = columns(x.shape[1])[-1] - 2
+    # eigh's columns are orthonormal to a few units in the last place of float64.
+    axes = np.ascontiguousarray(axes[:, ::-1][:, :kept])
+    whole = float(variances.sum())
+    left = max(0.0, whole - float(variances[::-1][:kept].sum()))
+    return Basis(centre, axes, left / whole if whole > 0 else 0.0)
+
+
+class Reduction:
+    """Turns vectors into short rows whose distances are lower bounds.
+
+    With a = x - centre, p = a @ axes and r = sqrt(|a|**2 - |p|**2), a row is
+    ``[p, r, -(1/2 - slack) |a|**2]`` and a query ``[p, r, 1]``, in float32. Their inner product s
+    proves that::
+
+        |x - q|**2 >= (1 - 2 slack) |b|**2 - 2 s,  b = q - centre
+
+    `slack` covers all rounding. With u = 2**-24 and n columns the product is off by at most
+    ``n u / (1 - n u)`` times the product of the absolute values (Higham, Accuracy and Stability of
+    Numerical Algorithms, 2nd edition, section 3.1), which is ``|a|**2 + |b|**2`` or less; p and r
+    are rounded to float32; and r**2, a difference computed in float64, is off by at most
+    ``(2 sqrt(n) + 4) dim 2**-53 |a|**2``, which matters where r is nearly 0.
+
+    Parameters
+    ----------
+    basis
+        The axes.
+    columns
+        How many columns rows have: two more than axes are used.
+    """
+
+    def __init__(self, basis: Basis, columns: int) -> None:
+        self.basis = basis
+        self.dim = columns
+        self._axes = np.ascontiguousarray(basis.axes[:, : columns - 2])
+        dim = len(basis.centre)
+        residual = ((2 * columns**0.5 + 4) * dim * 2.0**-53) ** 0.5
+        # Twice what was derived, for what is smaller still: axes orthonormal but for 1e-13.
+        self.slack = 2 * (columns + 8) * UNIT + 2 * (residual + 2 * UNIT)
+
+    def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return rows, float32 (m, columns)."""
+        out = np.empty((len(vectors), self.dim), np.float32)
+        for start in range(0, len(vectors), BLOCK):
+            short, squares = self._short(vectors[start : start + BLOCK])
+            short[:, -1] = -(0.5 - self.slack) * squares
+            with np.errstate(over="ignore"):
+                out[start : start + BLOCK] = short
+        return out
+
+    def queries(
+        self, vectors: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return queries, float32 (n, columns), and their |b|**2, float64 (n,)."""
+        short, squares = self._short(vectors)
+        short[:, -1] = 1.0
+        return short.astype(np.float32), squares
+
+    def _short(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+        a = vectors.astype(np.float64) - self.basis.centre
+        short = np.empty((len(a), self.dim))
+        p = np.matmul(a, self._axes, out=short[:, :-2])
+        squares = np.vecdot(a, a)
+        short[:, -2] = np.sqrt(np.maximum(squares - np.vecdot(p, p), 0.0))
+        return short, squares
+
+    def threshold(self, square: float, distance: float) -> np.float32:
+        """Return the s below which a row is surely farther than sqrt(`distance`) from a query."""
+        bar = ((1 - 2 * self.slack) * square - distance) / 2
+        with np.errstate(over="ignore"):
+            below: np.float32 = np.nextafter(np.float32(bar), np.float32(-np.inf))
+        return below
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """A reduction of all rows: most of them in a file, the newest perhaps in memory."""
+
+    reduction: Reduction
+    stored: NDArray[np.float32]
+    recent: NDArray[np.float32]
+
+    def extended(self, vectors: NDArray[np.float32]) -> Level:
+        """Return the level with what it lacks of vectors (m, dim) made in memory."""
+        known = len(self.stored) + len(self.recent)
+        if known == len(vectors):
+            return self
+        recent = np.concatenate([self.recent, self.reduction(vectors[known:])])
+        return Level(self.reduction, self.stored, recent)
+
+    def scores(
+        self, queries: NDArray[np.float32], rows: NDArray[np.intp] | None
+    ) -> NDArray[np.float32]:
+        """Return the inner products s of queries (n, columns) and rows: float32 (n, m).
+
+        `rows` are ascending; None for all.
+        """
+        split = len(self.stored)
+        if rows is None or PICKED * len(rows) > split + len(self.recent):
+            products = queries @ self.stored.T
+            if len(self.recent):
+                products = np.concatenate([products, queries @ self.recent.T], axis=1)
+            return products if rows is None else products[:, rows]
+        picked = self.stored.take(rows[: np.searchsorted(rows, split)], axis=0)
+        if len(picked) < len(rows):
+            rest = self.recent.take(rows[len(picked) :] - split, axis=0)
+            picked = np.concatenate([picked, rest])
+        return queries @ picked.T
+
+
+class _Near:
+    """The nearest of the rows that were looked at in full."""
+
+    def __init__(self, query: NDArray[np.float32], x: NDArray[np.float32], k: int) -> None:
+        self.query, self.x, self.k = query, x, k
+        self.rows = np.empty(0, np.intp)
+        self.squared = np.empty(0, np.float32)
+        # Differences are rounded once, their squares once, and summed up in any order.
+        self.slack = (len(query) + 8) * UNIT
+
+    def look_at(self, rows: NDArray[np.intp]) -> None:
+        """Compute the squared distances of rows."""
+        if len(self.rows):
+            rows = np.setdiff1d(rows, self.rows, assume_unique=True)
+        difference = self.x.take(rows, axis=0)
+        with np.errstate(over="ignore"):
+            difference -= self.query
+            squared = np.vecdot(difference, difference)
+        self.rows = np.concatenate([self.rows, rows])
+        self.squared = np.concatenate([self.squared, squared])
+
+    def reach(self) -> float:
+        """Return what the k-th nearest row's squared distance is at most."""
+        if len(self.rows) < self.k:
+            return float("inf")
+        # Squares too small for float32 are lost: the second term covers them.
+        return (
+            float(np.partition(self.squared, self.k - 1)[self.k - 1]) * (1 + self.slack)
+            + len(self.query) * 2.0**-125
+        )
+
+    def answer(self) -> NDArray[np.intp]:
+        """Return the rows that may be among the k nearest, ascending."""
+        least = self.squared.astype(np.float64) * (1 - self.slack) - len(self.query) * 2.0**-125
+        return np.sort(self.rows[~(least > self.reach())])
+
+
+def candidates(
+    queries: NDArray[np.float32],
+    x: NDArray[np.float32],
+    levels: Sequence[Level],
+    k: int,
+    rows: NDArray[np.intp] | None = None,
+) -> Iterator[NDArray[np.intp] | None]:
+    """For each query the rows among which its k nearest are, found through the lower bound.
+
+    Parameters
+    ----------
+    queries
+        (n, dim), finite.
+    x
+        (m, dim), finite; may be a mapped file.
+    levels
+        Reductions of all rows of x, coarsest first.
+    k
+        How many neighbours are wanted, 1 or more.
+    rows
+        Only these rows may be answers, ascending; all of them when None.
+
+    Yields
+    ------
+    ndarray or None
+        Row numbers, ascending: k or a little more of them, those that tie with the k-th included;
+        all, where there are no more than k. None where the bound rules out too little to be worth
+        while, or cannot be trusted: the query has to be held against all rows.
+    """
+    every = len(x) if rows is None else len(rows)
+    for query, asked, scores in _scores(
+        queries, levels[-1:] if len(queries) >= MANY else levels, rows
+    ):
+        yield None if FULL * k > every else _refined(query, x, asked, scores, k, rows)
+
+
+_Asked = tuple[Level, NDArray[np.float32], float]  # a level, the query there, its |b|**2
+
+
+def _scores(
+    queries: NDArray[np.float32], levels: Sequence[Level], rows: NDArray[np.intp] | None
+) -> Iterator[tuple[NDArray[np.float32], list[_Asked], NDArray[np.float32]]]:
+    """For each query what it is at each level, and the scores (m,) at the first of them."""
+    every = len(levels[0].stored) + len(levels[0].recent)
+    step = max(1, SCORES // max(every, 1))
+    for start in range(0, len(queries), step):
+        chunk = queries[start : start + step]
+        asked = [(level, *level.reduction.queries(chunk)) for level in levels]
+        for n, scores in enumerate(levels[0].scores(asked[0][1], rows)):
+            yield chunk[n], [(lv, z[n], float(sq[n])) for lv, z, sq in asked], scores
+
+
+def _refined(
+    query: NDArray[np.float32],
+    x: NDArray[np.float32],
+    asked: Sequence[_Asked],
+    scores: NDArray[np.float32],
+    k: int,
+    rows: NDArray[np.intp] | None,
+) -> NDArray[np.intp] | None:
+    if not all(1e-30 < square < 1e30 for _, _, square in asked):
+        return None  # numbers whose products float32 cannot hold
+    every = len(scores)
+    near = _Near(query, x, k)
+    left = rows
+    for n, (level, short, square) in enumerate(asked):
+        if n:
+            scores = level.scores(short[None], left)[0]
+        best = _greatest(scores, max(FIRST, 2 * k))
+        near.look_at(np.sort(best if left is None else left[best]))
+        # Not >=: a score that is no number proves nothing.
+        kept = np.flatnonzero(~(scores < level.reduction.threshold(square, near.reach())))
+        left = kept if left is None else left[kept]
+    if left is None or FULL * len(left) > every:
+        return None
+    near.look_at(left)
+    return near.answer()
+
+
+def _greatest(scores: NDArray[np.float32], n: int) -> NDArray[np.intp]:
+    """Return the positions of the n greatest, or of a few more or all, in any order."""
+    if n >= len(scores):
+        return np.arange(len(scores))
+    # A partition of numbers is several times faster than one of their positions.
+    bar = np.partition(scores, len(scores) - n)[len(scores) - n]
+    return np.flatnonzero(scores >= bar)[: 2 * n]
+
+
+def approximate(
+    queries: NDArray[np.float32],
+    x: NDArray[np.float32],
+    levels: Sequence[Level],
+    k: int,
+    looked_at: int,
+    rows: NDArray[np.intp] | None = None,
+) -> Iterator[NDArray[np.intp]]:
+    """For each query the nearest rows by the finest level, of those nearest by the coarsest.
+
+    Nothing is proved: how many of the k nearest are among them has to be measured.
+
+    Parameters
+    ----------
+    queries, x, levels, k, rows
+        As for `candidates`.
+    looked_at
+        How many rows are looked at in full; 32 times as many at the finest level.
+
+    Yields
+    ------
+    ndarray
+        Row numbers, ascending: k or a little more of them.
+    """
+    for query, asked, scores in _scores(queries, levels, rows):
+        left = rows
+        for n, (level, short, _) in enumerate(asked):
+            if n:
+                scores = level.scores(short[None], left)[0]
+            best = np.sort(_greatest(scores, looked_at * (32 if n + 1 < len(asked) else 1)))
+            left = best if left is None else left[best]
+        near = _Near(query, x, min(k, looked_at))
+        near.look_at(np.empty(0, np.intp) if left is None else left)
+        yield near.answer()
