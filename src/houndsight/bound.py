@@ -18,19 +18,20 @@ from numpy.typing import NDArray
 
 __all__ = ["MANY", "Basis", "Level", "Reduction", "approximate", "candidates", "columns", "fit"]
 
-# A level has this part of a vector's numbers. Their sum is what a search that rules nothing out
-# costs above a full product.
-PARTS = (32, 8)
-# Fewer columns than this rule out next to nothing.
-FEWEST = 8
+# A level has this part of a vector's numbers, in eights. Together that is about a fifth, which is
+# what a search that rules nothing out costs above a full product.
+PARTS = (20, 6)
+EIGHT = 8
 # From so many queries on one matrix product over the finer level costs less than picking rows.
 MANY = 8
 # Above this part of the rows a product over all of them is cheaper than one over picked ones.
-PICKED = 4
+PICKED = 8
 # Above this part of the rows looking at each in full is dearer than a full product.
 FULL = 12
+# One row in so many is tried at a level before all that are left.
+SOME = 64
 # Rows looked at in full to find how far the k-th neighbour is at most.
-FIRST = 64
+FIRST = 40
 # Numbers of the score matrix in memory at once: 16 million float32 = 64 MB.
 SCORES = 1 << 24
 BLOCK = 4096
@@ -39,7 +40,7 @@ UNIT = 2.0**-24  # half a unit in the last place of float32
 
 def columns(dim: int) -> tuple[int, ...]:
     """Return how many columns the levels for vectors of `dim` numbers have, coarsest first."""
-    return tuple(dim // part for part in PARTS if dim // part >= FEWEST)
+    return tuple(dim // part // EIGHT * EIGHT for part in PARTS if dim // part >= EIGHT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -252,45 +253,65 @@ def candidates(
         while, or cannot be trusted: the query has to be held against all rows.
     """
     every = len(x) if rows is None else len(rows)
-    for query, asked, scores in _scores(
-        queries, levels[-1:] if len(queries) >= MANY else levels, rows
-    ):
-        yield None if FULL * k > every else _refined(query, x, asked, scores, k, rows)
+    if FULL * k > every:
+        yield from (None for _ in queries)
+        return
+    first = levels[-1] if len(queries) >= MANY else levels[0]
+    helped, asked = 0, 0
+    for query, short, square, scores in _scores(queries, first, rows):
+        # Where nearly nothing could be ruled out for the first queries it is not tried for others.
+        if asked >= MANY and 4 * helped < asked:
+            yield None
+            continue
+        found = _refined(query, x, levels[levels.index(first) :], (short, square, scores), k, rows)
+        asked, helped = asked + 1, helped + (found is not None)
+        yield found
 
 
-_Asked = tuple[Level, NDArray[np.float32], float]  # a level, the query there, its |b|**2
+_Asked = tuple[NDArray[np.float32], float, NDArray[np.float32]]  # a query at a level, |b|**2, s
 
 
 def _scores(
-    queries: NDArray[np.float32], levels: Sequence[Level], rows: NDArray[np.intp] | None
-) -> Iterator[tuple[NDArray[np.float32], list[_Asked], NDArray[np.float32]]]:
-    """For each query what it is at each level, and the scores (m,) at the first of them."""
-    every = len(levels[0].stored) + len(levels[0].recent)
-    step = max(1, SCORES // max(every, 1))
-    for start in range(0, len(queries), step):
+    queries: NDArray[np.float32], level: Level, rows: NDArray[np.intp] | None
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], float, NDArray[np.float32]]]:
+    """Yield queries, each as it is at a level, with its |b|**2 and scores (m,)."""
+    # The first few alone: where they find that the bound does not help, there is no second product.
+    start, every = 0, len(level.stored) + len(level.recent)
+    while start < len(queries):
+        step = MANY if start == 0 else max(1, SCORES // max(every, 1))
         chunk = queries[start : start + step]
-        asked = [(level, *level.reduction.queries(chunk)) for level in levels]
-        for n, scores in enumerate(levels[0].scores(asked[0][1], rows)):
-            yield chunk[n], [(lv, z[n], float(sq[n])) for lv, z, sq in asked], scores
+        short, squares = level.reduction.queries(chunk)
+        for n, scores in enumerate(level.scores(short, rows)):
+            yield chunk[n], short[n], float(squares[n]), scores
+        start += step
 
 
 def _refined(
     query: NDArray[np.float32],
     x: NDArray[np.float32],
-    asked: Sequence[_Asked],
-    scores: NDArray[np.float32],
+    levels: Sequence[Level],
+    asked: _Asked,
     k: int,
     rows: NDArray[np.intp] | None,
 ) -> NDArray[np.intp] | None:
-    if not all(1e-30 < square < 1e30 for _, _, square in asked):
+    """Rule rows out level by level, `asked` being the query at the first of them."""
+    _, square, scores = asked
+    if not 1e-30 < square < 1e30:
         return None  # numbers whose products float32 cannot hold
     every = len(scores)
     near = _Near(query, x, k)
     left = rows
-    for n, (level, short, square) in enumerate(asked):
-        if n:
+    for n, level in enumerate(levels):
+        if n and left is not None:
+            (short,), (square,) = level.reduction.queries(query[None])
+            # A few of many tell whether this level will help.
+            if PICKED * len(left) > every:
+                some = level.scores(short[None], left[::SOME])[0]
+                least = level.reduction.threshold(square, near.reach())
+                if FULL * np.count_nonzero(~(some < least)) * SOME > every:
+                    return None
             scores = level.scores(short[None], left)[0]
-        best = _greatest(scores, max(FIRST, 2 * k))
+        best = _promising(scores, max(FIRST, 2 * k))
         near.look_at(np.sort(best if left is None else left[best]))
         # Not >=: a score that is no number proves nothing.
         kept = np.flatnonzero(~(scores < level.reduction.threshold(square, near.reach())))
@@ -301,13 +322,29 @@ def _refined(
     return near.answer()
 
 
+def _promising(scores: NDArray[np.float32], n: int) -> NDArray[np.intp]:
+    """Return the positions of n or more of the greatest scores, not surely the greatest of all.
+
+    The greatest of each of many equal pieces: that is one quick pass, where a partition of all
+    scores takes longer than the product that they come from.
+    """
+    pieces = 8 * n
+    if len(scores) < 8 * pieces:
+        return _greatest(scores, n)
+    size = len(scores) // pieces
+    cut = scores[: pieces * size].reshape(pieces, size)
+    places: NDArray[np.intp] = cut.argmax(axis=1) + size * np.arange(pieces)
+    return places.take(_greatest(scores[places], n))
+
+
 def _greatest(scores: NDArray[np.float32], n: int) -> NDArray[np.intp]:
-    """Return the positions of the n greatest, or of a few more or all, in any order."""
+    """Return the positions of the n greatest, and of some that tie with them."""
     if n >= len(scores):
         return np.arange(len(scores))
     # A partition of numbers is several times faster than one of their positions.
     bar = np.partition(scores, len(scores) - n)[len(scores) - n]
-    return np.flatnonzero(scores >= bar)[: 2 * n]
+    found: NDArray[np.intp] = np.flatnonzero(scores >= bar)[: 2 * n]
+    return found
 
 
 def approximate(
@@ -334,12 +371,12 @@ def approximate(
     ndarray
         Row numbers, ascending: k or a little more of them.
     """
-    for query, asked, scores in _scores(queries, levels, rows):
+    for query, _, _, scores in _scores(queries, levels[0], rows):
         left = rows
-        for n, (level, short, _) in enumerate(asked):
+        for n, level in enumerate(levels):
             if n:
-                scores = level.scores(short[None], left)[0]
-            best = np.sort(_greatest(scores, looked_at * (32 if n + 1 < len(asked) else 1)))
+                scores = level.scores(level.reduction.queries(query[None])[0], left)[0]
+            best = np.sort(_greatest(scores, looked_at * (32 if n + 1 < len(levels) else 1)))
             left = best if left is None else left[best]
         near = _Near(query, x, min(k, looked_at))
         near.look_at(np.empty(0, np.intp) if left is None else left)

@@ -48,6 +48,7 @@ class Gallery(Intake, History, Spaces):
         self.store: Store = LocalStore(self.place)
         self.settings: dict[str, Any] = self.store.documents("settings")["settings"]
         self._maps = {}
+        self._kept = (-1, {})
 
     @classmethod
     def create(cls, place: str | os.PathLike[str], embedder: Embedder) -> "Gallery":

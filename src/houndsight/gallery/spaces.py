@@ -2,10 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from houndsight.calibration import Calibration
 from houndsight.errors import InputError, printable
@@ -16,6 +16,7 @@ from houndsight.types import Item
 __all__ = ["Spaces", "labelling"]
 
 PAPER, PLAIN = "paper", "plain"
+T = TypeVar("T")
 
 
 class Spaces:
@@ -31,6 +32,17 @@ class Spaces:
     settings: dict[str, Any]
     place: Path
     _maps: dict[str, Map]
+    _kept: tuple[int, dict[str, Any]]
+
+    def _current(self, name: str, read: Callable[[], T]) -> T:
+        """Return what is read from the store; read again only when something was committed."""
+        revision, kept = self.store.revision(), self._kept
+        if kept[0] != revision:
+            kept = self._kept = (revision, {})
+        if name not in kept[1]:
+            kept[1][name] = read()
+        found: T = kept[1][name]
+        return found
 
     @property
     def metric(self) -> str:
@@ -43,8 +55,13 @@ class Spaces:
         return PLAIN if self.settings["made_of"]["normalised"] else PAPER
 
     def _chosen(self) -> list[str]:
-        names: list[str] = self.store.documents("metric").get("metric", {"chosen": []})["chosen"]
-        return names
+        def read() -> list[str]:
+            names: list[str] = self.store.documents("metric").get("metric", {"chosen": []})[
+                "chosen"
+            ]
+            return names
+
+        return self._current("metric", read)
 
     def metrics(self) -> list[str]:
         """Return the names of all metrics that this gallery has, each with its version."""
@@ -157,8 +174,12 @@ class Spaces:
     def calibration(self, metric: str | None = None) -> Calibration | None:
         """Return a metric's calibration, if it has one; of the gallery's own metric for None."""
         name = f"calibrations/{self.named(metric)}"
-        body = self.store.documents(name).get(name)
-        return None if body is None else Calibration.read(body)
+
+        def read() -> Calibration | None:
+            body = self.store.documents(name).get(name)
+            return None if body is None else Calibration.read(body)
+
+        return self._current(name, read)
 
     def set_calibration(self, metric: str, calibration: Calibration) -> None:
         """Put a metric's calibration on record."""

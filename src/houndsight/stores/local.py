@@ -69,6 +69,7 @@ class LocalStore:
                 remedy="Restore it from a backup, or index the photos into a new gallery",
             ) from error
         self._snapshot: Snapshot | None = None
+        self._mapped: dict[int, NDArray[np.float32]] = {}  # by generation, the newest only
         self._spaces: dict[str, Rows] = {}  # by the name of a space
         self._unsynced = False
 
@@ -289,8 +290,9 @@ class LocalStore:
                     f"gave up the vector of item {given_up[0]:016x} when it was compacted",
                     path=self.folder,
                 )
-            mapped = self._map(generation, max((row for row, _ in places.values()), default=-1) + 1)
-            return np.asarray(mapped[[places[id_][0] for id_ in ids]]).reshape(len(ids), self.dim)
+            rows = [places[id_][0] for id_ in ids]
+            mapped = self._map(generation, max(rows, default=-1) + 1)
+            return mapped[rows].reshape(len(ids), self.dim)
 
         return self._in_one_view(read)
 
@@ -339,15 +341,20 @@ class LocalStore:
         """Map the first rows of a generation's vector file."""
         if rows == 0:
             return np.empty((0, self.dim), np.float32)
+        mapped = self._mapped.get(generation)
+        if mapped is not None and len(mapped) >= rows:
+            return mapped[:rows]
         path = layout.vector_file(self.folder, generation)
         try:
-            return np.asarray(np.memmap(path, np.dtype("<f4"), "r", shape=(rows, self.dim)))
+            mapped = np.asarray(np.memmap(path, np.dtype("<f4"), "r", shape=(rows, self.dim)))
         except (OSError, ValueError) as error:
             raise DamagedGallery(
                 f"holds fewer than the {rows} vectors that the catalogue names",
                 path=path,
                 remedy="Run houndsight verify, and index the photos into a new gallery",
             ) from error
+        self._mapped = {generation: mapped}
+        return mapped
 
     # Searching
 
@@ -450,4 +457,5 @@ class LocalStore:
         with self._lock:
             self._snapshot = None
             self._spaces.clear()
+            self._mapped.clear()
             self._db.close()
