@@ -12,7 +12,6 @@ Names are loaded when they are first used, so that importing houndsight takes ne
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -90,13 +89,19 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
-try:
-    __version__ = version("houndsight")
-except PackageNotFoundError:  # run from a source tree that was not installed
-    __version__ = "0"
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("houndsight")
+    except PackageNotFoundError:  # run from a source tree that was not installed
+        return "0"
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _HOME:
         raise AttributeError(f"module 'houndsight' has no attribute {name!r}")
     return getattr(import_module(f"houndsight.{_HOME[name]}"), name)

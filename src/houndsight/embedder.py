@@ -19,9 +19,10 @@ from houndsight import images
 from houndsight.errors import FingerprintMismatch, ImageError, ModelError
 from houndsight.models.architectures import architecture
 from houndsight.models.spec import ModelSpec, spec
-from houndsight.models.weights import Weights, keep, load, load_kept
+from houndsight.models.weights import keep, load, load_kept
+from houndsight.networks import open_network
 from houndsight.preprocess import Preprocessing, Resize
-from houndsight.runtime import OnnxRuntime, Runtime, available_cpus
+from houndsight.runtime import Runtime, available_cpus
 from houndsight.types import Skipped, Vectors
 
 __all__ = ["BATCH", "Embedder", "Prepared", "differences"]
@@ -97,7 +98,7 @@ class Embedder:
         )
         self.made_of: dict[str, Any] = {
             "weights": weights_digest,
-            "graph": f"{model.architecture}/{GRAPH_VERSION}",
+            "graph": _graph_name(model),
             "layer": model.layer,
             "preprocessing": self.preprocessing.settings(),
             "normalised": normalise,
@@ -143,15 +144,14 @@ class Embedder:
         Preprocessing(image_size or facts.input_size, resize or facts.resize, 1, (0,) * 3, (1,) * 3)
         file = None if weights is None else Path(weights)
 
-        def read() -> Weights:
-            loaded = load(facts, file, progress)
-            if file is not None:
-                keep(loaded, facts)
-            return loaded
-
-        return cls._build(
+        loaded = load(facts, file, progress)
+        if file is not None:
+            keep(loaded, facts)
+        graph = architecture(facts.architecture).graph
+        return cls(
             facts,
-            read,
+            open_network(f"{_graph_name(facts)} {loaded.digest}", lambda: graph(loaded.arrays)),
+            weights_digest=loaded.digest,
             image_size=image_size,
             resize=resize,
             normalise=normalise,
@@ -178,9 +178,21 @@ class Embedder:
         made_of = settings["made_of"]
         kept, digest = settings["weights_file"], made_of["weights"]
         shape = made_of["preprocessing"]
-        made = cls._build(
+
+        def build() -> bytes:
+            loaded = load_kept(facts, digest) if kept else load(facts, None, progress)
+            if loaded.digest != digest:
+                raise FingerprintMismatch(
+                    f"the weights of {facts.name} are others than the gallery's vectors were made "
+                    f"with: {loaded.digest[:12]}, not {digest[:12]}",
+                    remedy="Index the photos into a new gallery",
+                )
+            return architecture(facts.architecture).graph(loaded.arrays)
+
+        made = cls(
             facts,
-            lambda: load_kept(facts, digest) if kept else load(facts, None, progress),
+            open_network(f"{_graph_name(facts)} {digest}", build),
+            weights_digest=digest,
             image_size=shape["size"],
             resize=shape["resize"],
             normalise=made_of["normalised"],
@@ -193,14 +205,6 @@ class Embedder:
                 remedy="Index the photos into a new gallery",
             )
         return made
-
-    @classmethod
-    def _build(cls, facts: ModelSpec, read: Callable[[], Weights], **settings: Any) -> "Embedder":
-        loaded = read()
-        digest = loaded.digest
-        graph = architecture(facts.architecture).graph(loaded.arrays)
-        del loaded  # a hundred megabytes that the session need not stand beside
-        return cls(facts, OnnxRuntime(graph), weights_digest=digest, **settings)
 
     @property
     def dim(self) -> int:
@@ -366,6 +370,10 @@ class Embedder:
             # A vector of zeros has no direction: it stays as it is.
             return (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
         return vectors
+
+
+def _graph_name(model: ModelSpec) -> str:
+    return f"{model.architecture}/{GRAPH_VERSION}"
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import warnings
 
 import click
 
-from houndsight import __version__
+import houndsight
 from houndsight.cli import (
     asking,
     curating,
@@ -38,8 +38,21 @@ Begin with:
 Exit codes: """ + ", ".join(f"{code} {meaning}" for code, meaning in CODES.items())
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(f"houndsight, version {houndsight.__version__}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
-@click.version_option(__version__, prog_name="houndsight")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def app() -> None:
     """Find the images that look alike."""
 

@@ -13,7 +13,7 @@ from houndsight.errors import WeightsUnavailable, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import ProgressColumn
+    from rich.progress import Progress as Bar
 
     from houndsight.embedder import Embedder
     from houndsight.indexing import Progress
@@ -185,46 +185,63 @@ def reopen_embedder(settings: dict[str, Any]) -> "Embedder":
 
 
 @contextlib.contextmanager
-def _bar(*columns: "str | ProgressColumn", **fields: Any) -> Iterator[Callable[..., None]]:
+def _bar(columns: Callable[[Any], Sequence[Any]], **fields: Any) -> Iterator[Callable[..., None]]:
     """Show a bar on a terminal from the first call of what is yielded on, not before.
 
-    Until then a question may be asked, and where nothing is to be done nothing is shown.
+    Until then a question may be asked, and where nothing is to be done nothing is shown, nor is
+    what draws it loaded. `columns` makes the columns of what `rich.progress` has.
     """
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    bar = Bar(*columns, console=console, transient=True)
-    task = bar.add_task("", total=None, **fields)
+    shown: list[Bar] = []
 
     def update(done: int, total: int, **values: Any) -> None:
-        if console.is_terminal:
-            bar.update(task, completed=done, total=total, **values)
+        if not sys.stderr.isatty():
+            return
+        if not shown:
+            from rich import progress
+            from rich.console import Console
+
+            bar = progress.Progress(
+                *columns(progress), console=Console(stderr=True), transient=True
+            )
+            bar.add_task("", total=None, **fields)
             bar.start()
+            shown.append(bar)
+        shown[0].update(shown[0].task_ids[0], completed=done, total=total, **values)
 
     try:
         yield update
     finally:
-        if bar.live.is_started:
+        for bar in shown:
             bar.stop()
 
 
 @contextlib.contextmanager
 def download_bar() -> Iterator[Callable[[int, int], None]]:
     """Show how far the download of weights is."""
-    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
-
-    with _bar("fetching weights", BarColumn(), DownloadColumn(), TimeRemainingColumn()) as update:
+    with _bar(
+        lambda rich: (
+            "fetching weights",
+            rich.BarColumn(),
+            rich.DownloadColumn(),
+            rich.TimeRemainingColumn(),
+        )
+    ) as update:
         yield update
 
 
 @contextlib.contextmanager
 def index_bar() -> "Iterator[Callable[[Progress], None]]":
     """Show how far indexing is, images a second, and the time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
-
-    rate = "{task.fields[rate]:.1f} images/s"
-    with _bar("indexing", BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn()) as update:
+    with _bar(
+        lambda rich: (
+            "indexing",
+            rich.BarColumn(),
+            rich.MofNCompleteColumn(),
+            "{task.fields[rate]:.1f} images/s",
+            rich.TimeRemainingColumn(),
+        ),
+        rate=0.0,
+    ) as update:
 
         def progress(now: "Progress") -> None:
             update(now.done, now.total, rate=now.done / max(now.seconds, 1e-9))
@@ -235,10 +252,9 @@ def index_bar() -> "Iterator[Callable[[Progress], None]]":
 @contextlib.contextmanager
 def step_bar() -> Iterator[Callable[[str, int, int], None]]:
     """Show what is being done, and how far it is."""
-    from rich.progress import BarColumn, TimeElapsedColumn
-
-    columns = ("{task.fields[step]}", BarColumn(), TimeElapsedColumn())
-    with _bar(*columns, step="") as update:
+    with _bar(
+        lambda rich: ("{task.fields[step]}", rich.BarColumn(), rich.TimeElapsedColumn()), step=""
+    ) as update:
 
         def progress(step: str, done: int, total: int) -> None:
             update(done, total, step=step)

@@ -85,7 +85,7 @@ class Gallery(Intake, History, Spaces):
         return str(self.settings["fingerprint"])
 
     def __len__(self) -> int:
-        return len(self.items())
+        return sum(self.store.labels().values())
 
     def items(self) -> list[Item]:
         """Return the items in the gallery, by id."""
@@ -93,7 +93,8 @@ class Gallery(Intake, History, Spaces):
 
     def labels(self) -> Counter[str]:
         """Return how many items have each label."""
-        return Counter(item.label for item in self.items() if item.label is not None)
+        found = self.store.labels()
+        return Counter({label: n for label, n in found.items() if label is not None})
 
     def skipped(self) -> list[Skipped]:
         """Return the files that indexing could not take in, with the reason for each."""
@@ -269,7 +270,7 @@ class Gallery(Intake, History, Spaces):
         for n, (some_ids, some_distances) in enumerate(answers):
             ids[n, : len(some_ids)] = some_ids
             distances[n, : len(some_ids)] = some_distances
-        shown = {item.id: item for item in self.store.items(np.unique(ids[ids >= 0]).tolist())}
+        shown = {item.id: item for item in self.store.items({*ids[ids >= 0].tolist()})}
         calibration = self.calibration(name)
         chances = None if calibration is None else calibration.neighbours(distances)
         return Matches(ids, distances, shown, chances)

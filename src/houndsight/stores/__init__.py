@@ -31,6 +31,10 @@ class Store(Protocol):
         """Return items by id, all when `ids` is None; removed ones too; ordered by id."""
         ...
 
+    def labels(self) -> dict[str | None, int]:
+        """Return how many live items have each label, or None."""
+        ...
+
     def with_digests(self, digests: Collection[bytes]) -> list[Item]:
         """Return the items of which the store holds the vector, with one of these digests."""
         ...

@@ -233,6 +233,11 @@ class LocalStore:
         """Return items by id, all when `ids` is None; removed ones too; ordered by id."""
         return self._items("id", ids)
 
+    def labels(self) -> dict[str | None, int]:
+        """Return how many live items have each label, or None."""
+        with self._lock:
+            return self._live().counted()
+
     def with_digests(self, digests: Collection[bytes]) -> list[Item]:
         """Return the items of which the store holds the vector, with one of these digests."""
         return self._items("digest", digests, f"row != {layout.NO_ROW}")

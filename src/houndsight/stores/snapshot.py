@@ -79,16 +79,24 @@ class Snapshot:
         stored: NDArray[np.float32],
     ) -> Snapshot:
         """Make a snapshot of (id, row, label) in order of rows."""
-        names = {name: n for n, name in enumerate(sorted({lb for *_, lb in found if lb}))}
+        ids, rows, labels = zip(*found, strict=True) if found else ((), (), ())
+        names = {name: n for n, name in enumerate(sorted({*labels} - {None}))}
+        numbers = [-1 if label is None else names[label] for label in labels]
         return cls(
             revision,
-            np.fromiter((id_ for id_, *_ in found), np.int64, len(found)),
-            np.fromiter((row for _, row, _ in found), np.int64, len(found)),
-            np.fromiter((names.get(lb or "", -1) for *_, lb in found), np.int64, len(found)),
+            np.array(ids, np.int64),
+            np.array(rows, np.int64),
+            np.array(numbers, np.int64),
             names,
             generation,
             stored,
         )
+
+    def counted(self) -> dict[str | None, int]:
+        """Return how many items have each label, or None."""
+        counts = np.bincount(self.labels + 1, minlength=len(self.names) + 1).tolist()
+        every = zip((None, *self.names), counts, strict=True)
+        return {name: count for name, count in every if count}
 
     def candidates(
         self, queries: NDArray[np.float32], k: int, where: Where, among: Rows

@@ -1,0 +1,78 @@
+"""Networks as ONNX Runtime has optimised them, kept in the user's cache: they load much quicker.
+
+The cache has ``networks/<network>-<processor>-<version>-<SHA-256 of the file>.onnx``: what ONNX
+Runtime makes of a graph depends on its version and on the processor. Everything there can be
+deleted: it is made again.
+"""
+
+import contextlib
+import hashlib
+import platform
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import onnxruntime
+
+from houndsight.errors import ModelError
+from houndsight.models.download import locked, sha256, temporary
+from houndsight.models.weights import cache_folder
+from houndsight.runtime import OnnxRuntime
+
+__all__ = ["open_network"]
+
+
+def open_network(identity: str, graph: Callable[[], bytes]) -> OnnxRuntime:
+    """Return what runs a network.
+
+    Parameters
+    ----------
+    identity
+        What tells the network from every other: equal only where `graph` returns the same.
+    graph
+        Builds it as a serialized ONNX model; called only where the cache does not have it.
+
+    Raises
+    ------
+    ModelError
+        ONNX Runtime cannot load it; and whatever `graph` raises.
+    """
+    folder = cache_folder() / "networks"
+    here = f"{_digest(identity)}-{_processor()}"
+    for path in folder.glob(f"{here}-{onnxruntime.__version__}-*.onnx"):
+        with contextlib.suppress(ModelError, OSError):
+            return _verified(path)
+    built = graph()
+    try:
+        with locked(folder):
+            draft = folder / f"{here}.onnx"
+            with temporary(folder, draft) as partial:
+                runtime = OnnxRuntime(built, save=partial)
+            for old in folder.glob(f"{here}-*.onnx"):
+                old.unlink(missing_ok=True)
+            draft.replace(folder / f"{here}-{onnxruntime.__version__}-{sha256(draft)}.onnx")
+    except (OSError, ModelError):  # nothing can be kept here: slower next time, and that is all
+        return OnnxRuntime(built)
+    return runtime
+
+
+def _verified(path: Path) -> OnnxRuntime:
+    """Load an optimised network while its checksum is taken."""
+    with ThreadPoolExecutor(1) as other:
+        digest = other.submit(sha256, path)
+        runtime = OnnxRuntime(path)
+    if not path.stem.endswith(digest.result()):
+        raise ModelError("is damaged", path=path)
+    return runtime
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    """Return a digest of what this machine's processor can do."""
+    flags = ""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    return _digest(f"{platform.machine()} {platform.processor()} {flags}")[:8]
