@@ -94,6 +94,16 @@ def test_search_limits(made, photos):
     assert [os.path.exists(path) for path in listed.split(b"\0")[:-1]] == [True, True]
 
 
+def test_an_approximate_search_says_what_it_is_worth(made, photos):
+    query = photos / "pug" / "pug-0.jpg"
+    exact = made("search", query, "-g", "g", "-k", 3, "--json").json
+    done = made("search", query, "-g", "g", "-k", 3, "--json", "--approximate")
+    assert done.json == exact
+    assert "finds 100.00 % of the 3 nearest, measured on 12 photos of this gallery" in done.err
+    done = made("search", query, query, "-g", "g", "--approximate", "--combine", "max", code=2)
+    assert "--approximate and --combine max exclude each other" in done.err
+
+
 def test_grids(made, photos, tmp_path):
     made("search", "-g", "g", photos / "pug" / "pug-0.jpg", "-k", 5, "--grid", "one.png")
     with Image.open(tmp_path / "one.png") as picture:

@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from houndsight.approximation import Recall as Recall
+    from houndsight.approximation import measured_recall as measured_recall
     from houndsight.combining import search_combined as search_combined
     from houndsight.cropping import Crop as Crop
     from houndsight.cropping import View as View
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "voting": "Vote classify classify_queries",
+    "approximation": "Recall measured_recall",
     "combining": "search_combined",
     "cropping": "Crop View",
     "curation": "DuplicateGroup DuplicateReport duplicates",

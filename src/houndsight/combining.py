@@ -38,6 +38,7 @@ def search_combined(
     exclude: Sequence[Collection[int]] | None = None,
     max_distance: float = float("inf"),
     metric: str | None = None,
+    looked_at: int | None = None,
 ) -> Matches:
     """Return the k nearest items of several queries as one: exact, ties by id.
 
@@ -57,7 +58,7 @@ def search_combined(
         Vectors (m, dim) of what is to be stayed away from: a query q (the mean, or each of them)
         becomes q - 0.25 mean(unlike) (J. J. Rocchio, Relevance feedback in information retrieval,
         1971).
-    where, max_distance, metric
+    where, max_distance, metric, looked_at
         As for `Gallery.search`.
     exclude
         For each query, ids that are not to be returned; to combined ones, none of them all.
@@ -73,8 +74,11 @@ def search_combined(
     FingerprintMismatch
         If the queries, or what is unlike them, come from another embedder.
     InputError
-        If the vectors add up to zeros, or as for `Gallery.search`.
+        If the vectors add up to zeros, `looked_at` is given though the farthest of several queries
+        counts, or as for `Gallery.search`.
     """
+    if combine == "max" and looked_at is not None:
+        raise InputError("what is near to every query can only be found by an exact search")
     if combine not in (None, "mean", "min", "max"):
         raise InputError(f"there is no way '{combine}' to combine", remedy="Take mean, min or max")
     if exclude is not None and len(exclude) != len(queries):
@@ -88,7 +92,13 @@ def search_combined(
     def search(depth: int) -> Matches:
         out = None if exclude is None else exclude[: len(asked)]
         return gallery.search(
-            asked, depth, where=where, exclude=out, max_distance=max_distance, metric=metric
+            asked,
+            depth,
+            where=where,
+            exclude=out,
+            max_distance=max_distance,
+            metric=metric,
+            looked_at=looked_at,
         )
 
     if combine == "max" and len(asked):

@@ -12,6 +12,7 @@ from houndsight.cli.asking import exit_code, labels_option, photos_argument, sel
 from houndsight.cli.console import (
     DONE,
     SKIPPED,
+    err,
     gallery_option,
     json_option,
     k_option,
@@ -63,6 +64,7 @@ class _Asked:
     wanted: tuple[str, ...]
     max_distance: float
     metric: str | None
+    approximate: bool
     crop: "Crop | None"
     exclude_crop: "tuple[Crop, ...]"
     combine: "Combine | None"
@@ -79,6 +81,8 @@ class _Asked:
             raise click.UsageError("--json and --paths0 exclude each other.")
         if self.explain is not None and (self.combine or self.unlike):
             raise click.UsageError("--explain is for one photo, not for --combine or --unlike.")
+        if self.approximate and self.combine == "max":
+            raise click.UsageError("--approximate and --combine max exclude each other.")
         if self.explain is not None and self.explain == self.grid:
             raise click.UsageError("--grid and --explain need a name each.")
 
@@ -102,6 +106,12 @@ class _Asked:
     help="Leave out what is farther away.",
 )
 @metric_option
+@click.option(
+    "--approximate",
+    is_flag=True,
+    help="Quicker in a very large gallery: without the proof that none is missing. What share it "
+    "finds is measured on the gallery first.",
+)
 @view_options
 @combining_options
 @click.option(
@@ -170,12 +180,25 @@ def _search(
         exclude=[away if asked.with_self else away | query.own for query in queries.photos],
         max_distance=asked.max_distance,
         metric=asked.metric,
+        looked_at=_looked_at(gallery, asked) if asked.approximate else None,
     )
     shown = as_one(queries.photos, unlike.photos, asked.combine)
     if asked.crop or asked.exclude_crop:  # probabilities were fitted on whole photos
         found = replace(found, probabilities=None)
     skipped = [*queries.skipped, *unlike.skipped]
     return replace(queries, photos=shown, skipped=skipped), list(found)
+
+
+def _looked_at(gallery: "Gallery", asked: _Asked) -> int:
+    """Return how many vectors an approximate search looks at, and say what it is worth."""
+    from houndsight.approximation import measured_recall
+
+    recall = measured_recall(gallery, asked.k, metric=asked.metric)
+    err(
+        f"approximate: finds {100 * recall.recall:.2f} % of the {recall.k} nearest, measured on "
+        f"{recall.queries:,} photos of this gallery"
+    )
+    return recall.looked_at
 
 
 def _known_labels(gallery: "Gallery", wanted: Sequence[str]) -> frozenset[str]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from houndsight import images, search
 from houndsight.embedder import Embedder, differences
-from houndsight.errors import FingerprintMismatch, ImageError, InputError
+from houndsight.errors import FingerprintMismatch, GalleryError, ImageError, InputError
 from houndsight.gallery.history import History
 from houndsight.gallery.intake import Intake
 from houndsight.gallery.spaces import Spaces
@@ -201,6 +201,7 @@ class Gallery(Intake, History, Spaces):
         exclude: Sequence[Collection[int]] | None = None,
         max_distance: float = float("inf"),
         metric: str | None = None,
+        looked_at: int | None = None,
     ) -> Matches:
         """Return the k nearest items of each query by Euclidean distance: exact, ties by id.
 
@@ -219,6 +220,9 @@ class Gallery(Intake, History, Spaces):
         metric
             The space that distances are taken in: ``paper``, ``plain`` or a learned map's name;
             the gallery's own when None.
+        looked_at
+            Look at only so many vectors in full, 1 or more: quicker in a large gallery, and some
+            neighbours may be missing; how many, `houndsight.measured_recall` says. Exact when None.
 
         Returns
         -------
@@ -243,8 +247,9 @@ class Gallery(Intake, History, Spaces):
                 path=self.place,
                 remedy="Embed it with Embedder.reopen(gallery.settings)",
             )
-        if k < 1:
-            raise InputError(f"k is {k}", remedy="Ask for 1 neighbour or more")
+        if k < 1 or (looked_at is not None and looked_at < 1):
+            what, n = ("k", k) if k < 1 else ("looked_at", looked_at)
+            raise InputError(f"{what} is {n}", remedy="Ask for 1 or more")
         shape = np.shape(queries.values)
         if len(shape) != 2 or shape[1] != self.settings["dim"]:
             raise InputError(f"queries are {shape}, not (n, {self.settings['dim']})")
@@ -257,7 +262,7 @@ class Gallery(Intake, History, Spaces):
         name = self.named(metric)
         space = self.space(name)
         asked = space(queries.values)
-        found = self.store.candidates(asked, k + spare, where or Where(), space)
+        found = self.store.candidates(asked, k + spare, where or Where(), space, looked_at)
         answers: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
         for query, ids, left_out in zip(queries.values, found, out, strict=True):
             kept = ids[~np.isin(ids, list(left_out))] if left_out else ids
@@ -283,6 +288,11 @@ class Gallery(Intake, History, Spaces):
         return _distances(self.space(metric), query.values[0], vectors)
 
     # Upkeep
+
+    def record(self, name: str, body: Any) -> None:
+        """Put a document on record that can be made again; not where nothing may be written."""
+        with contextlib.suppress(GalleryError), self.store.transaction():
+            self.store.put_document(name, body)
 
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""

@@ -52,11 +52,17 @@ class Store(Protocol):
         ...
 
     def candidates(
-        self, queries: NDArray[np.float32], k: int, where: Where, space: Space
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        where: Where,
+        space: Space,
+        looked_at: int | None = None,
     ) -> list[NDArray[np.int64]]:
         """Return for each query ids of live items that surely contain its k nearest in a space.
 
-        The queries are in that space already; a store may keep its items' vectors in it.
+        The queries are in that space already; a store may keep its items' vectors in it. With
+        `looked_at` they contain them most likely: only so many vectors need be looked at in full.
         """
         ...
 

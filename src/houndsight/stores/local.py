@@ -364,13 +364,21 @@ class LocalStore:
     # Searching
 
     def candidates(
-        self, queries: NDArray[np.float32], k: int, where: Where, space: Space
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        where: Where,
+        space: Space,
+        looked_at: int | None = None,
     ) -> list[NDArray[np.int64]]:
-        """Return for each query ids of live items that surely contain its k nearest in a space."""
+        """Return for each query ids of live items that surely contain its k nearest in a space.
+
+        Most likely, where only `looked_at` vectors are looked at in full.
+        """
         with self._lock:
             live = self._live()
             among = self._rows_in(space, live)
-        return live.candidates(queries, k, where, among)
+        return live.candidates(queries, k, where, among, looked_at)
 
     def _live(self) -> Snapshot:
         """Return the live part of the catalogue, read again only when something was committed."""

@@ -99,15 +99,26 @@ class Snapshot:
         return {name: count for name, count in every if count}
 
     def candidates(
-        self, queries: NDArray[np.float32], k: int, where: Where, among: Rows
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        where: Where,
+        among: Rows,
+        looked_at: int | None,
     ) -> list[NDArray[np.int64]]:
         """Return for each query ids of items that surely contain its k nearest.
 
-        `among` are the rows in the space that the queries are in.
+        `among` are the rows in the space that the queries are in. Most likely, where only
+        `looked_at` of them are looked at in full.
         """
         rows = self._rows(where)
         found: list[NDArray[np.intp] | None] = [None] * len(queries)
-        if among.reduced.levels:
+        if among.reduced.levels and looked_at is not None:
+            many = max(k, looked_at)
+            found = list(
+                bound.approximate(queries, among.vectors, among.reduced.levels, k, many, rows)
+            )
+        elif among.reduced.levels:
             found = list(bound.candidates(queries, among.vectors, among.reduced.levels, k, rows))
         full = [n for n, some in enumerate(found) if some is None]
         if full:
