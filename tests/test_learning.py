@@ -10,9 +10,10 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from fakes import fake_embedder
 from houndsight import Gallery, Vectors, calibrate, learn
-from houndsight.calibration import Calibration
+from houndsight.calibration import Calibration, Curve
 from houndsight.errors import InputError
 from houndsight.learning import labelled, refitting
+from houndsight.learning.calibrating import _rising
 from houndsight.learning.choice import _greatest, cross_validate, split
 from houndsight.learning.discriminant import Discriminant, Settings
 from houndsight.learning.folds import Labelled, folds
@@ -299,8 +300,52 @@ def test_what_cannot_be_learned_from_is_said(gallery, tmp_path):
     with Gallery.create(tmp_path / "same", fake_embedder()) as same:
         one = np.ones((1, DIM), np.float32)
         put(same, np.repeat([one[0], -one[0]], 4, axis=0), ["a"] * 4 + ["b"] * 4, tmp_path)
-        with pytest.raises(InputError, match="do not differ"):
-            learn(same)
+        assert learn(same).metric is None  # without a map all is right already
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_galleries_of_a_few_lopsided_labels_are_learned_from_or_refused_in_words(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    counts = [int(n) for n in rng.choice([1, 1, 2, 3, 6], size=rng.integers(2, 5))]
+    with Gallery.create(tmp_path / "few", fake_embedder()) as few:
+        vectors, labels = make(seed, counts)
+        # Some files are in two folders, under two labels.
+        root = few.root(os.fsencode(tmp_path / "photos"), None)
+        few.add(
+            root,
+            [
+                entry(f"{n}.jpg", v, lb, digest=b"%032d" % (n // 2 if seed % 3 == 0 else n))
+                for n, (v, lb) in enumerate(zip(vectors, labels, strict=True))
+            ],
+        )
+        for number in range(4):
+            for verb in (learn, calibrate):
+                said = None
+                try:
+                    verb(few, seed=number)
+                except InputError as error:
+                    said = error
+                assert said is None or (str(few.place) in str(said) and said.remedy)
+        query = few.vectors(few.items()[:1])
+        vote = classify_queries(few, query, k=3)[0]
+        assert all(0 <= p <= 1 for p in (vote.probabilities or {}).values())
+
+
+def test_curves_rise_and_the_best_supported_label_stays_first():
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        x = rng.random(40)
+        curve = _rising(x, rng.random(40) < x)
+        assert all(np.diff(curve.x) > 0)
+        assert all(np.diff(curve.y) >= 0)
+    flat = Curve((0.0, 1.0), (0.1, 0.1))
+    calibration = Calibration(
+        20, Curve((0.0, 1.0), (0.9, 0.3)), 2.0, 1.0, flat, (0.0,), (), 0.2, {}
+    )
+    votes = calibration.votes(["a"] * 5 + ["b"] * 5, [0.10] * 5 + [0.11] * 5)
+    assert list(votes) == ["a", "b"]
+    assert votes["a"] == pytest.approx(0.1)
+    assert votes["b"] <= votes["a"]
 
 
 # Calibration

@@ -14,7 +14,7 @@ from houndsight.gallery import Gallery
 from houndsight.gallery.spaces import labelling
 from houndsight.learning.calibrating import Fit
 from houndsight.learning.calibrating import calibrate as fit_calibration
-from houndsight.learning.choice import METHODS, Outcome, Trials, cross_validate
+from houndsight.learning.choice import METHODS, Outcome, Trials, cross_validate, split
 from houndsight.learning.discriminant import Discriminant, Settings
 from houndsight.learning.folds import Labelled
 from houndsight.maps import Map
@@ -207,7 +207,7 @@ def labelled(gallery: Gallery, items: list[Item], *, seed: int, parts: int = PAR
     Raises
     ------
     InputError
-        If there are fewer than two labels, or fewer than two labels with two different photos.
+        If there are fewer than two labels with two different photos, or too few photos in all.
     """
     chosen = [item for item in items if item.label is not None]
     digests: dict[str, set[bytes]] = {}
@@ -220,13 +220,20 @@ def labelled(gallery: Gallery, items: list[Item], *, seed: int, parts: int = PAR
             path=gallery.place,
             remedy="Give labels with houndsight index --labels, or houndsight label",
         )
-    return Labelled.of(
+    photos = Labelled.of(
         gallery.vectors(chosen).values,
         [item.label or "" for item in chosen],
         [item.digest for item in chosen],
         parts=parts,
         seed=seed,
     )
+    if not any(len(split(photos, part)[1]) for part in range(parts)):
+        raise InputError(
+            "has too few different photos to set some apart and ask the others for them",
+            path=gallery.place,
+            remedy="Index more photos with labels",
+        )
+    return photos
 
 
 def _dated(calibration: Calibration, items: list[Item]) -> Calibration:

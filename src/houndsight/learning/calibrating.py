@@ -113,12 +113,13 @@ def calibrate(photos: Labelled, fit: Fit, *, k: int, seed: int) -> Calibration:
         "vote_error": expected_calibration_error(top(raw.max(axis=1)), won),
     }
     return _with_unknown(
-        photos, fit, Calibration(k, neighbour, power, rest, top, (), (), UNKNOWN, made), seed
+        _of_unknown(photos, fit, k, seed) or closed,
+        Calibration(k, neighbour, power, rest, top, (), (), UNKNOWN, made),
     )
 
 
-def _with_unknown(photos: Labelled, fit: Fit, closed: Calibration, seed: int) -> Calibration:
-    """Add what tells photos of unknown labels, and the thresholds."""
+def _of_unknown(photos: Labelled, fit: Fit, k: int, seed: int) -> _Asked | None:
+    """Ask for photos, those of a fifth of the labels without their labels; None if it can't be."""
     parts = int(photos.fold.max()) + 1
     group = np.random.default_rng(seed).permutation(np.arange(len(photos.names)) % parts)
     asked_parts: list[_Asked] = []
@@ -128,18 +129,25 @@ def _with_unknown(photos: Labelled, fit: Fit, closed: Calibration, seed: int) ->
         strange = np.flatnonzero((photos.fold == part) & (group[photos.labels] == part))
         asked = np.union1d(asked, strange)
         if len(asked) and len(inside):
-            asked_parts.append(_Asked(photos, fit(inside), inside, asked, closed.k))
-    open_ = _together(asked_parts)
+            asked_parts.append(_Asked(photos, fit(inside), inside, asked, k))
+    return _together(asked_parts) if asked_parts else None
+
+
+def _with_unknown(open_: _Asked, closed: Calibration) -> Calibration:
+    """Add what tells photos of unknown labels, and the thresholds."""
     there = open_.labels >= 0
     share = open_.support(there.astype(float)).max(axis=1) / np.maximum(there.sum(axis=1), 1)
     seen = features(open_.distances, share, open_.traits)
     weights = _weights(open_.known)
-    known = _logistic(seen, open_.known, weights)
+    told = bool(open_.known.any() and not open_.known.all())
+    # With too few labels to leave any out every photo is as likely to show another.
+    level = (*(0.0 for _ in seen[0]), float(np.log((1 - UNKNOWN) / UNKNOWN)))
+    known = _logistic(seen, open_.known, weights) if told else level
     raw = voted(open_.supported(closed.neighbour), closed.power, closed.rest)
     none = replace(closed, known=known).none(seen)
     certainty = closed.top(raw.max(axis=1)) * (1 - none)
     right = raw.argmax(axis=1) == open_.truth
-    made = {**closed.made, "auroc": auroc(none, ~open_.known)}
+    made = {**closed.made, "auroc": auroc(none, ~open_.known) if told else None}
     thresholds = _thresholds(certainty, right, weights)
     return replace(closed, known=known, thresholds=thresholds, made=made)
 
@@ -166,10 +174,9 @@ def _rising(x: NDArray[np.float64], right: NDArray[np.bool_]) -> Curve:
         while len(blocks) > 1 and blocks[-2][1] * blocks[-1][2] >= blocks[-1][1] * blocks[-2][2]:
             last = blocks.pop()
             blocks[-1] = [a + b for a, b in zip(blocks[-1], last, strict=True)]
-    return Curve(
-        tuple(total / size for total, _, size in blocks),
-        tuple((hits + 1) / (size + 2) for _, hits, size in blocks),
-    )
+    # That takes more off small blocks: none of them may fall below the one before it.
+    shares = np.maximum.accumulate([(hits + 1) / (size + 2) for _, hits, size in blocks])
+    return Curve(tuple(total / size for total, _, size in blocks), tuple(shares.tolist()))
 
 
 def _falling(x: NDArray[np.float64], right: NDArray[np.bool_]) -> Curve:

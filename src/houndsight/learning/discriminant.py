@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from houndsight.errors import InputError
 from houndsight.maps import Map, unit
 
 __all__ = ["Discriminant", "Settings"]
@@ -48,12 +47,8 @@ class Discriminant:
     vectors
         (n, dim); scaled to norm 1 here.
     labels
-        int (n,), 0 to n_labels - 1, each at least once.
-
-    Raises
-    ------
-    InputError
-        If the photos of each label do not differ at all: there is nothing to learn from.
+        int (n,), 0 to n_labels - 1, each at least once. Where no label has two photos that differ,
+        S is taken to be I.
     """
 
     def __init__(self, vectors: NDArray[np.floating], labels: NDArray[np.intp]) -> None:
@@ -73,12 +68,10 @@ class Discriminant:
         values, axes = np.linalg.eigh((scatter - sums.T @ means) / n)
         self._axes = axes if few is None else few @ axes
         self._spread = np.maximum(values, 0.0)
-        self._mean_spread = float(self._spread.sum()) / dim
         if self._spread[-1] <= 1e-12:
-            raise InputError(
-                "the photos of each label do not differ, so there is nothing to learn from",
-                remedy="Give at least some labels two photos or more",
-            )
+            # No label has two photos that differ: all directions count alike.
+            self._spread = np.ones(size)
+        self._mean_spread = float(self._spread.sum()) / dim
         self._shares = counts / n
         centre = self._shares @ means
         self.centre = centre if few is None else few @ centre
