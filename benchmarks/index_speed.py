@@ -24,7 +24,7 @@ import numpy as np
 
 from houndsight import Embedder, Gallery, index
 from houndsight.embedder import BATCH
-from houndsight.runtime import available_cpus
+from houndsight.machine import available_cpus
 
 CHILD = """
 import json, sys, time

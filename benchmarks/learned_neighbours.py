@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from houndsight import Embedder, Gallery, learn, read_queries
+from houndsight import Gallery, learn, read_queries
 from houndsight.learning import labelled, refitting
 from houndsight.learning.calibrating import calibrate
 from houndsight.learning.choice import cross_validate
@@ -208,7 +208,7 @@ def main():
     with Gallery(arguments.gallery) as gallery:
         queries = None
         if set(wanted) - {"fit", "outliers"}:
-            embedder = Embedder.reopen(gallery.settings)
+            embedder = gallery.embedder()
             queries = read_queries(gallery, embedder, arguments.queries, labels="folder")
         print(f"{gallery.model}, {len(gallery):,} photos, {os.cpu_count()} cores\n")
     for part in wanted:

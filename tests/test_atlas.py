@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fakes import fake_embedder, write_photo
-from houndsight import Gallery, index
+from houndsight import Gallery, index, learn
 from houndsight.atlas import lay_out
 from houndsight.errors import InputError
 from houndsight.render import atlas as drawing
@@ -62,6 +62,19 @@ def test_of_too_many_photos_each_label_has_its_share(groups):
     assert atlas.left_out == 30
     assert [sum(i.label == f"label-{n}" for i in atlas.items) for n in range(3)] == [5, 5, 5]
     assert "30 more photos are not shown" in drawing.page(groups, atlas)
+
+
+def test_a_learned_metric_is_told_from_others(groups):
+    said = "Learned from these labels: new photos lie less clearly apart."
+    assert said not in drawing.page(groups, lay_out(groups))
+    noisy = np.random.default_rng(1).normal(size=(60, DIM)) * 3
+    noisy[:, 0] += np.arange(60) % 3 * 9
+    root = groups.root(b"/more", None)
+    groups.add(root, [entry(f"m{n}.jpg", v, f"more-{n % 3}") for n, v in enumerate(noisy)])
+    name = learn(groups, method="lda").metric
+    assert name is not None
+    assert said in drawing.page(groups, lay_out(groups, metric=name))
+    assert said not in drawing.page(groups, lay_out(groups, metric="plain"))
 
 
 def test_what_has_no_extent_has_a_place_all_the_same(tmp_path):

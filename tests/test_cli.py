@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pty
+import runpy
 import select
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from fakes import write_photo
+from houndsight import cli
 
 LITE = ("--model", "efficientnet-lite0")
 
@@ -104,6 +106,23 @@ def test_an_approximate_search_says_what_it_is_worth(made, photos):
     assert "--approximate and --combine max exclude each other" in done.err
 
 
+def test_integers_are_measured_first_and_kept(hs, photos):
+    done = hs("index", photos, "-g", "g", *LITE, "--precision", "int8", "--min-overlap", 0)
+    assert "integers against float32 on 12 of the photos" in done.err
+    assert done.err.count("(taken)") == 1
+    assert "12 new" in done.out
+    assert hs("info", "-g", "g", "--json").json["made_of"]["precision"] == "int8"
+    write_photo(photos / "pug" / "new.jpg", 77)
+    assert "1 new" in hs("index", photos, "-g", "g").out
+    write_photo(photos / "pug" / "newer.jpg", 78)
+    assert "1 new" in hs("index", photos, "-g", "g", *LITE).out
+    assert hs("search", photos / "pug" / "new.jpg", "-g", "g", "--self", "-k", 1).code == 0
+    done = hs("index", photos, "-g", "g", "--precision", "float32", code=1)
+    assert "holds vectors of int8, not of float32" in done.err
+    done = hs("index", photos, "-g", "g", *LITE, "--raw", code=1)
+    assert "normalised (True, not False)" in done.err
+
+
 def test_grids(made, photos, tmp_path):
     made("search", "-g", "g", photos / "pug" / "pug-0.jpg", "-k", 5, "--grid", "one.png")
     with Image.open(tmp_path / "one.png") as picture:
@@ -153,6 +172,13 @@ def test_evaluate_by_protocol(made, photos, hs, tmp_path):
     assert "needs query photos" in needs.err
     both = made("evaluate", "-g", "g", "--protocol", "folds", "--queries", photos, code=1)
     assert "takes its queries from the gallery" in both.err
+    for unused in (
+        ("--labels", "no.csv"),
+        ("--repeats", 5),
+        ("--protocol", "folds", "--repeats", 5),
+    ):
+        said = made("evaluate", "-g", "g", *unused, code=2).err
+        assert ("--queries" if "--labels" in unused else "--protocol paper") in said
 
 
 def test_evaluate_compares_metrics_and_galleries_and_writes_a_page(made, photos, hs, tmp_path):
@@ -167,6 +193,9 @@ def test_evaluate_compares_metrics_and_galleries_and_writes_a_page(made, photos,
     assert page.count("data:image/jpeg") > 12
     assert "12 queries of 3 labels against 12 labelled photos, 3 neighbours each." in page
     assert "no such folder" in hs("evaluate", "-g", "g", "--html", "not/p.html", code=1).err
+    lost = hs("evaluate", "-g", "g", "-k", 3, "--html", "/proc/p.html", code=1)
+    assert "/proc/p.html: cannot be written" in lost.err
+    assert "precision@3" in lost.out
     assert "no metric nothing" in hs("evaluate", "-g", "g", "--compare", "nothing", code=1).err
 
 
@@ -354,6 +383,31 @@ def test_interrupt_keeps_what_was_stored(hs, photos):
     assert hs("verify", "-g", "g").out.startswith("312 photos")
 
 
+def test_only_indexing_is_said_to_go_on_where_it_stopped(monkeypatch, capsys):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.app, "main", stop)
+    assert cli._run(["learn", "-g", "g"]) == cli.INTERRUPTED
+    assert capsys.readouterr().err == "houndsight: stopped; what was stored before stays\n"
+    assert cli._run(["index", "photos", "-g", "g"]) == cli.INTERRUPTED
+    assert "the same command goes on there" in capsys.readouterr().err
+
+
+def test_an_interrupt_while_it_is_still_loading_is_no_traceback(monkeypatch, capsys):
+    class Stop:
+        def find_spec(self, name, *_):
+            if name == "houndsight.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "houndsight.cli")
+    monkeypatch.setattr(sys, "meta_path", [Stop(), *sys.meta_path])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module("houndsight", run_name="__main__")
+    assert left.value.code == cli.INTERRUPTED
+    assert capsys.readouterr().err == "houndsight: stopped\n"
+
+
 def test_demo(hs, tmp_path):
     text = hs("demo").out
     assert "$ houndsight index houndsight-demo/photos -g houndsight-demo/gallery" in text
@@ -426,9 +480,12 @@ def test_explain(made, photos, tmp_path):
         assert picture.width > 5 * 200
     made("search", "-g", "g", photos / "pug", "-k", 1, "--explain", "many")
     assert len(list((tmp_path / "many").glob("*.png"))) == 4
-    nothing = made("search", "-g", "g", query, "--max-distance", 0, "--explain", "none.png")
-    assert "drawn" not in nothing.err
+    (tmp_path / "old.png").write_text("of before")
+    for name in ("none.png", "old.png"):
+        nothing = made("search", "-g", "g", query, "--max-distance", 0, "--explain", name)
+        assert nothing.err == f"nothing to draw in {name}: there are no neighbours\n"
     assert not (tmp_path / "none.png").exists()
+    assert (tmp_path / "old.png").read_text() == "of before"
 
 
 def test_explaining_photos_that_are_gone_or_changed(made, photos, tmp_path):
@@ -453,7 +510,7 @@ def test_explaining_photos_that_are_gone_or_changed(made, photos, tmp_path):
         (["--crop", "1,2,3"], 2, "'--crop': '1,2,3' is no part of a photo. Write x,y,width,height"),
         (["--crop", "10,10,95,10%"], 2, "reaches beyond the photo"),
         (["--exclude-crop", "0,0,0,9"], 2, "is empty"),
-        (["--crop", "0,0,490,10"], 1, "reaches beyond the photo, which is 48 x 40 pixels"),
+        (["--crop", "0,0,490,10"], 1, "which is 48 x 40 pixels. Name a part that lies inside, or"),
         (["--exclude-crop", "0,0,100,100%"], 1, "nothing of the photo is left"),
         (["--combine", "median"], 2, "mean"),
         (["--unlike", "absent.jpg"], 1, "absent.jpg: cannot be read: there is no such file"),
@@ -461,7 +518,9 @@ def test_explaining_photos_that_are_gone_or_changed(made, photos, tmp_path):
         (["--explain", "a.png", "--unlike", "photos"], 2, "--explain is for one photo"),
         (["--explain", "a.png", "--grid", "a.png"], 2, "a name each"),
         (["--explain", "g/append.lock/why.png"], 1, "cannot be written"),
-        (["--explain", "why.text"], 1, "why.text: cannot be written"),
+        (["--explain", "why.text"], 1, "does not end like a picture that can be written"),
+        (["--grid", "a.xyz"], 1, "Name it like a.png"),
+        (["--max-distance", "nan"], 2, "'--max-distance': nan is no number"),
         (["--metric", "absent"], 1, "has no metric absent"),
     ],
 )
@@ -469,6 +528,8 @@ def test_mistakes_with_parts_and_pictures(made, photos, tmp_path, arguments, cod
     (tmp_path / "g" / "append.lock").touch()
     failed = made("search", "-g", "g", photos / "pug" / "pug-0.jpg", *arguments, code=code)
     assert says in " ".join(failed.err.split())
+    if "--grid" in arguments:  # said before anything is searched for
+        assert failed.out == ""
     assert "Traceback" not in failed.err
 
 
@@ -529,6 +590,11 @@ def test_learn_choose_classify_and_go_back(hs, drawn, tmp_path):
     while "nothing was chosen" not in (said := hs("learn", "-g", "g", "--undo").out):
         assert "again" in said
     assert hs("info", "-g", "g", "--json").json["metric"] == "plain"
+    assert hs("learn", "-g", "g", "--undo", "--json").json == {"metric": "plain"}
+    lost = hs("learn", "-g", "g", "--method", "lda", "--picture", "/proc/x.png", code=1)
+    assert "/proc/x.png: cannot be written" in lost.err
+    metric = hs("info", "-g", "g", "--json").json["metric"]
+    assert ("no map did better" if metric == "plain" else f"metric is {metric} now") in lost.out
 
 
 def test_mistakes_with_learning_are_answered(hs, drawn, photos):
@@ -537,10 +603,12 @@ def test_mistakes_with_learning_are_answered(hs, drawn, photos):
         (("learn", "-g", "g", "--favour", "2"), 2, "give label, photo, or a number"),
         (("learn", "-g", "g", "--name", "Plain!"), 1, "cannot be called"),
         (("learn", "-g", "g", "--picture", "absent/x.png"), 1, "no such folder"),
+        (("learn", "-g", "g", "--picture", "x.xyz"), 1, "does not end in .png. Name it like x.png"),
         (("learn", "-g", "nowhere"), 1, "no gallery here"),
         (("calibrate", "-g", "g", "--metric", "learned"), 1, "has no metric learned. It has plain"),
         (("search", "-g", "g", drawn / "pug" / "0.jpg", "--metric", "paper"), 1, "--raw"),
         (("classify", "-g", "g", drawn / "pug" / "0.jpg", "--precision", "0.9"), 1, "calibrate"),
+        (("classify", "-g", "g", drawn, "--precision", "nan"), 2, "nan is no number"),
     ):
         assert message in hs(*arguments, code=code).err
     hs("index", photos, "-g", "none", *LITE, "--labels", "none")
@@ -571,7 +639,15 @@ def test_duplicates_and_outliers(hs, drawn, tmp_path):
     for name in ("d.png", "o.png"):
         with Image.open(name) as sheet:
             assert min(sheet.size) > 100
-    assert "cannot be written" in hs("outliers", "-g", "g", "--sheet", "no/o.png", code=1).err
+    for command in ("outliers", "duplicates"):
+        for name, says in (
+            ("no/o.png", "no such folder. Make the folder"),
+            ("o.qqq", "like o.png"),
+        ):
+            refused = hs(command, "-g", "g", "--sheet", name, code=1)
+            assert says in refused.err
+            assert name in refused.err
+            assert refused.out == ""
 
 
 def test_map_draws_a_picture_and_a_page(hs, drawn):
@@ -580,5 +656,6 @@ def test_map_draws_a_picture_and_a_page(hs, drawn):
     hs("map", "-g", "g", "-o", "map.html")
     with open("map.html", encoding="utf-8") as page:
         assert "</html>" in page.read()
-    assert "neither" in hs("map", "-g", "g", "-o", "map.gif", code=1).err
+    assert "does not end in .png or .html" in hs("map", "-g", "g", "-o", "map.gif", code=1).err
+    assert "'--seed'" in hs("map", "-g", "g", "-o", "map.png", "--seed", 2**32, code=2).err
     assert "no such folder" in hs("map", "-g", "g", "-o", "no/map.png", code=1).err

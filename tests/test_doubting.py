@@ -58,7 +58,8 @@ def found_first(found, swapped, share):
 
 
 def test_scores_by_hand(gallery):
-    put(gallery, on_a_line(0, 1, 2, 4), ["a", "b", "b", "a"])
+    # Those from 90 on are far from all: they let three vote, as each label has three others.
+    put(gallery, on_a_line(0, 1, 2, 4, 90, 91, 92, 93), ["a", "b", "b", "a", "a", "a", "b", "b"])
     found = by_name(outliers(gallery, k=3, metric="paper"))
     # Of photo 0 the others are at 1, 2 and 4: weights 4 / 5, 4 / 6 and 4 / 8.
     own, rival = 0.5, 4 / 5 + 4 / 6
@@ -80,12 +81,23 @@ def test_most_doubtful_first_and_equal_ones_by_id(gallery):
 
 
 def test_of_rivals_with_as_many_votes_the_nearest_is_suggested(gallery):
-    put(gallery, on_a_line(0, 3, -3, 50, 50, 50), ["a", "c", "b", "a", "b", "c"])
+    put(gallery, on_a_line(0, 3, -3, 50, 50, 50, 60, 60, 60), [*"acb", *"abc", *"abc"])
     one = by_name(outliers(gallery, k=2, metric="paper"))[0]
     nearest = gallery.search(
         gallery.vectors([one.item]), 2, metric="paper", exclude=[[one.item.id]]
     )
     assert one.suggested == nearest[0][0].item.label
+
+
+def test_no_more_vote_than_could_have_the_label(gallery):
+    # 20 labels of two photos, side by side: whatever k is, nothing speaks against any label.
+    places = [100 * n + side for n in range(20) for side in (0, 1)]
+    labels = [f"label {n}" for n in range(20) for _ in (0, 1)]
+    put(gallery, on_a_line(*places), labels)
+    found = outliers(gallery, metric="paper")
+    assert len(found) == 40
+    assert all(one.score < 0.5 for one in found)
+    assert found == outliers(gallery, k=1, metric="paper")
 
 
 def test_photos_of_equal_bytes_have_no_say(gallery):

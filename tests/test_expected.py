@@ -83,7 +83,7 @@ def normalise(source, target):
     from houndsight.gallery import Entry
 
     with Gallery(source) as raw:
-        embedder = Embedder.reopen(raw.settings)
+        embedder = raw.embedder()
         made = Embedder(
             embedder.model,
             embedder.runtime,

@@ -4,16 +4,16 @@ import io
 import json
 import os
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from fakes import fake_embedder, write_photo
-from houndsight import Gallery, calibrate, compare, evaluate, index, read_queries
+from houndsight import Gallery, calibrate, compare, evaluate, index, learn, read_queries
 from houndsight.evaluation import Report
-from houndsight.render import evaluated
+from houndsight.render import evaluated, learned, trade
 from houndsight.render.evaluation_record import evaluation_record
 from houndsight.render.report import report_page
 from test_gallery import DIM, entry
@@ -110,6 +110,35 @@ def test_tables_say_what_was_found(clusters):
     folds = dict(evaluated.facts(evaluate(clusters, protocol="folds", samples=9, near=False)))
     assert folds["protocol"].endswith("that it is not in; 9 of 360 drawn")
     assert folds["kept from queries, near-duplicates"] == "not looked for"
+
+
+def test_neighbours_that_are_not_there_are_not_promised(tmp_path):
+    rows = unit(np.random.default_rng(0).standard_normal((10, DIM)))
+    with Gallery.create(tmp_path / "g", fake_embedder()) as gallery:
+        put(gallery, rows, ["a", "b"] * 5)
+        few = dict(evaluated.facts(evaluate(gallery, k=20, near=False)))
+        assert few["k"] == "20, or as many neighbours as a query could find: 9 at the least"
+        report = evaluate(gallery, k=20, near=False)
+        assert few["k"] in "".join(read(report_page(gallery, report)).text)
+        assert dict(evaluated.facts(evaluate(gallery, k=9, near=False)))["k"] == "9"
+
+
+def test_what_was_chosen_is_marked_and_no_map_where_none_did_better(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((60, DIM))
+    vectors[:, 0] += np.arange(60) % 3 * 4
+    with Gallery.create(tmp_path / "g", fake_embedder()) as gallery:
+        put(gallery, unit(vectors), [f"label {n % 3}" for n in range(60)])
+        better = learn(gallery, method="lda", favour=1.0)
+    assert better.metric is not None
+    heights = []
+    for report in (better, replace(better, metric=None)):
+        *maps, none = text(learned.trade_table(report)).rstrip().splitlines()
+        assert any("(chosen)" in line for line in maps) == (report is better)
+        assert ("none (chosen)" in none) == (report is not better)
+        pixels = np.asarray(trade.picture(report))
+        heights.append(np.argwhere((pixels == trade.CHOSEN).all(axis=2))[:, 0].mean())
+    assert heights[0] < heights[1] - 100  # no map is less precise, so its dot is farther down
 
 
 def test_the_page_shows_figures_curves_and_confusion(clusters):

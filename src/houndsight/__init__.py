@@ -1,10 +1,10 @@
 """houndsight finds the images that look alike.
 
-    from houndsight import Embedder, Gallery, index
+    from houndsight import Gallery, index
 
     index("photos", "gallery")                        # new and changed photos only
     with Gallery("gallery") as gallery:
-        embedder = Embedder.reopen(gallery.settings)
+        embedder = gallery.embedder()
         for match in gallery.search(embedder.embed("query.jpg"), k=5)[0]:
             print(match.rank, match.item.label, match.distance)
 
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from houndsight.metrics import Estimate as Estimate
     from houndsight.models.spec import CATALOGUE as CATALOGUE
     from houndsight.models.spec import ModelSpec as ModelSpec
+    from houndsight.precision import Int8Report as Int8Report
+    from houndsight.precision import to_int8 as to_int8
     from houndsight.queries import Query as Query
     from houndsight.queries import read_queries as read_queries
     from houndsight.search import distances as distances
@@ -84,6 +86,7 @@ _HOMES = {
     "learning": "LearnReport calibrate learn",
     "metrics": "Estimate",
     "models.spec": "CATALOGUE ModelSpec",
+    "precision": "Int8Report to_int8",
     "queries": "Query read_queries",
     "search": "distances",
     "types": "Item Match Matches Skipped Vectors Where",

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from houndsight.machine import available_cpus
 
 __all__ = ["MANY", "Basis", "Level", "Reduction", "approximate", "candidates", "columns", "fit"]
 
@@ -256,38 +259,49 @@ def candidates(
     if FULL * k > every:
         yield from (None for _ in queries)
         return
-    first = levels[-1] if len(queries) >= MANY else levels[0]
-    helped, asked = 0, 0
-    for query, short, square, scores in _scores(queries, first, rows):
-        # Where nearly nothing could be ruled out for the first queries it is not tried for others.
-        if asked >= MANY and 4 * helped < asked:
-            yield None
-            continue
-        found = _refined(query, x, levels[levels.index(first) :], (short, square, scores), k, rows)
-        asked, helped = asked + 1, helped + (found is not None)
-        yield found
+    if len(queries) < MANY:
+        for asked in _scores(queries, levels[0], rows):
+            yield _refined(x, levels, asked, k, rows)
+        return
+
+    def refined(asked: _Asked) -> NDArray[np.intp] | None:
+        return _refined(x, levels[-1:], asked, k, rows)
+
+    # Most of the time goes into copying rows, which threads do side by side.
+    with ThreadPoolExecutor(available_cpus()) as threads:
+        helped, tried = 0, 0
+        for some in _chunks(queries, levels[-1]):
+            # Where nearly nothing could be ruled out for the first it is not tried for others.
+            if tried >= MANY and 4 * helped < tried:
+                yield from (None for _ in some)
+                continue
+            for found in threads.map(refined, _scores(some, levels[-1], rows)):
+                tried, helped = tried + 1, helped + (found is not None)
+                yield found
 
 
-_Asked = tuple[NDArray[np.float32], float, NDArray[np.float32]]  # a query at a level, |b|**2, s
+# A query, what it is at a level, its |b|**2, and the scores (m,) there.
+_Asked = tuple[NDArray[np.float32], NDArray[np.float32], float, NDArray[np.float32]]
+
+
+def _chunks(queries: NDArray[np.float32], level: Level) -> Iterator[NDArray[np.float32]]:
+    """Cut queries into a first few and then as many as may have their scores in memory."""
+    every = len(level.stored) + len(level.recent)
+    yield queries[:MANY]
+    step = max(1, SCORES // max(every, 1))
+    for start in range(MANY, len(queries), step):
+        yield queries[start : start + step]
 
 
 def _scores(
     queries: NDArray[np.float32], level: Level, rows: NDArray[np.intp] | None
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], float, NDArray[np.float32]]]:
-    """Yield queries, each as it is at a level, with its |b|**2 and scores (m,)."""
-    # The first few alone: where they find that the bound does not help, there is no second product.
-    start, every = 0, len(level.stored) + len(level.recent)
-    while start < len(queries):
-        step = MANY if start == 0 else max(1, SCORES // max(every, 1))
-        chunk = queries[start : start + step]
-        short, squares = level.reduction.queries(chunk)
-        for n, scores in enumerate(level.scores(short, rows)):
-            yield chunk[n], short[n], float(squares[n]), scores
-        start += step
+) -> Iterator[_Asked]:
+    short, squares = level.reduction.queries(queries)
+    for n, scores in enumerate(level.scores(short, rows)):
+        yield queries[n], short[n], float(squares[n]), scores
 
 
 def _refined(
-    query: NDArray[np.float32],
     x: NDArray[np.float32],
     levels: Sequence[Level],
     asked: _Asked,
@@ -295,7 +309,7 @@ def _refined(
     rows: NDArray[np.intp] | None,
 ) -> NDArray[np.intp] | None:
     """Rule rows out level by level, `asked` being the query at the first of them."""
-    _, square, scores = asked
+    query, _, square, scores = asked
     if not 1e-30 < square < 1e30:
         return None  # numbers whose products float32 cannot hold
     every = len(scores)
@@ -371,7 +385,10 @@ def approximate(
     ndarray
         Row numbers, ascending: k or a little more of them.
     """
-    for query, _, _, scores in _scores(queries, levels[0], rows):
+    each = (
+        asked for some in _chunks(queries, levels[0]) for asked in _scores(some, levels[0], rows)
+    )
+    for query, _, _, scores in each:
         left = rows
         for n, level in enumerate(levels):
             if n:

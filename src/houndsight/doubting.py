@@ -49,7 +49,9 @@ def outliers(
     its k nearest labelled photos vote, with a weight of d_k / (d + d_k), where d_k is the distance
     of the farthest: 1 at distance 0, 1/2 for the farthest. With v the votes for its own label and w
     those for the best other one, the score is ``(w + 1/2) / (v + w + 1)`` (Krichevsky and Trofimov,
-    The performance of universal encoding, IEEE Trans. Information Theory 27, 1981).
+    The performance of universal encoding, IEEE Trans. Information Theory 27, 1981). No more vote
+    than a photo has others of its label, in the median: a label of two photos has one vote at best,
+    and would lose against any two of twenty.
 
     A learned metric was fitted on these very labels, and draws a photo to a wrong one too. There
     the map is fitted again, for each fifth of the photos on the other four. With v and w the
@@ -61,7 +63,7 @@ def outliers(
     gallery
         A photo whose label no photo of other bytes has cannot be judged, and is left out.
     k
-        How many neighbours, 1 or more; a learned metric needs none.
+        How many neighbours at most, 1 or more; a learned metric needs none.
     metric
         ``paper``, ``plain`` or a learned one; the gallery's own when None.
     seed
@@ -92,7 +94,9 @@ def outliers(
     if gallery.facts(name):
         found = _by_posteriors(gallery, judged, name, seed)
     else:
-        found = _by_votes(gallery, items, judged, k, name)
+        others = [len(digests[item.label or ""]) - 1 for item in judged]
+        voters = min(k, int(np.median(others or [k])))
+        found = _by_votes(gallery, items, judged, voters, name)
     return sorted(found, key=lambda one: (-one.score, one.item.id))
 
 

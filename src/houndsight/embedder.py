@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import PIL
@@ -17,12 +17,13 @@ from PIL import Image
 
 from houndsight import images
 from houndsight.errors import FingerprintMismatch, ImageError, ModelError
+from houndsight.machine import available_cpus
 from houndsight.models.architectures import architecture
 from houndsight.models.spec import ModelSpec, spec
 from houndsight.models.weights import keep, load, load_kept
 from houndsight.networks import open_network
 from houndsight.preprocess import Preprocessing, Resize
-from houndsight.runtime import Runtime, available_cpus
+from houndsight.runtime import OnnxRuntime, Runtime
 from houndsight.types import Skipped, Vectors
 
 __all__ = ["BATCH", "Embedder", "Prepared", "differences"]
@@ -72,6 +73,8 @@ class Embedder:
         Whether vectors are scaled to Euclidean norm 1.
     weights_file
         Whether the weights were given as a file, not taken from the catalogue.
+    network
+        A quantized graph, where `runtime` runs that and not the one built from the weights.
     """
 
     def __init__(
@@ -84,11 +87,13 @@ class Embedder:
         resize: Resize | None = None,
         normalise: bool = True,
         weights_file: bool = False,
+        network: bytes | None = None,
     ) -> None:
         self.model = model
         self.runtime = runtime
         self.normalise = normalise
         self.weights_file = weights_file
+        self.network = network
         self.preprocessing = Preprocessing(
             size=image_size or model.input_size,
             resize=resize or model.resize,
@@ -102,8 +107,10 @@ class Embedder:
             "layer": model.layer,
             "preprocessing": self.preprocessing.settings(),
             "normalised": normalise,
-            "precision": "float32",
+            "precision": "float32" if network is None else "int8",
         }
+        if network is not None:
+            self.made_of["network"] = _digest(network)
         text = json.dumps(self.made_of, sort_keys=True)
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
 
@@ -163,9 +170,19 @@ class Embedder:
         cls,
         settings: Mapping[str, Any],
         *,
+        network: bytes | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> "Embedder":
-        """Load the embedder that a gallery was made with, from what it has on record.
+        """Load the embedder that a gallery was made with; `Gallery.embedder` calls this.
+
+        Parameters
+        ----------
+        settings
+            What the gallery has on record.
+        network
+            The quantized graph that it keeps, if it does.
+        progress
+            Called with (bytes done, bytes in all) while weights are downloaded.
 
         Raises
         ------
@@ -178,25 +195,22 @@ class Embedder:
         made_of = settings["made_of"]
         kept, digest = settings["weights_file"], made_of["weights"]
         shape = made_of["preprocessing"]
-
-        def build() -> bytes:
-            loaded = load_kept(facts, digest) if kept else load(facts, None, progress)
-            if loaded.digest != digest:
-                raise FingerprintMismatch(
-                    f"the weights of {facts.name} are others than the gallery's vectors were made "
-                    f"with: {loaded.digest[:12]}, not {digest[:12]}",
-                    remedy="Index the photos into a new gallery",
-                )
-            return architecture(facts.architecture).graph(loaded.arrays)
-
+        runtime: Runtime
+        if network is None:
+            runtime = open_network(
+                f"{_graph_name(facts)} {digest}", lambda: _graph(facts, digest, kept, progress)
+            )
+        else:
+            runtime = open_network(_digest(network), lambda: network)
         made = cls(
             facts,
-            open_network(f"{_graph_name(facts)} {digest}", build),
+            runtime,
             weights_digest=digest,
             image_size=shape["size"],
             resize=shape["resize"],
             normalise=made_of["normalised"],
             weights_file=kept,
+            network=network,
         )
         if made.fingerprint != settings["fingerprint"]:
             raise FingerprintMismatch(
@@ -205,6 +219,44 @@ class Embedder:
                 remedy="Index the photos into a new gallery",
             )
         return made
+
+    def float_graph(self) -> bytes:
+        """Return the network in float32 as a serialized ONNX model, built from its weights.
+
+        Raises
+        ------
+        ModelError
+            If its weights are no longer to be had.
+        """
+        return _graph(self.model, self.made_of["weights"], self.weights_file, None)
+
+    def with_network(self, network: bytes) -> "Embedder":
+        """Return an embedder that is alike but for its network, a quantized one."""
+        return Embedder(
+            self.model,
+            OnnxRuntime(network),
+            weights_digest=self.made_of["weights"],
+            image_size=self.preprocessing.size,
+            resize=self.preprocessing.resize,
+            normalise=self.normalise,
+            weights_file=self.weights_file,
+            network=network,
+        )
+
+    def pixels(self, photo: "str | bytes | os.PathLike[str] | Image.Image") -> NDArray[np.float32]:
+        """Return what the network takes of a photo, float32 (3, size, size).
+
+        Raises
+        ------
+        ImageError
+            If it cannot be read.
+        """
+        if isinstance(photo, Image.Image):
+            return self.preprocessing(photo.convert("RGB"))
+        path = os.fsencode(photo)
+        data = images.read(path).data
+        decoded = images.decode(data, path=path, at_least=self.preprocessing.decode_at_least)
+        return self.preprocessing(decoded.image)
 
     @property
     def dim(self) -> int:
@@ -279,8 +331,7 @@ class Embedder:
         """
         if isinstance(photos, str | bytes | os.PathLike | Image.Image):
             photos = [photos]
-        shaped = (self._shape(photo).pixels for photo in photos)
-        made = [self._regions(pixels) for pixels in shaped if pixels is not None]
+        made = [self._regions(self.pixels(photo)) for photo in cast("Iterable[Any]", photos)]
         side = -(-self.preprocessing.size // 32)
         return np.stack(made) if made else np.empty((0, self.dim, side, side), np.float32)
 
@@ -312,12 +363,8 @@ class Embedder:
                     yield photo.path, vector
 
     def _shape(self, photo: Any) -> _Photo:
-        if isinstance(photo, Image.Image):
-            return _Photo(b"", self.preprocessing(photo.convert("RGB")))
-        path = os.fsencode(photo)
-        data = images.read(path).data
-        decoded = images.decode(data, path=path, at_least=self.preprocessing.decode_at_least)
-        return _Photo(path, self.preprocessing(decoded.image))
+        path = b"" if isinstance(photo, Image.Image) else os.fsencode(photo)
+        return _Photo(path, self.pixels(photo))
 
     def _try_shape(self, path: bytes) -> _Photo:
         try:
@@ -370,6 +417,24 @@ class Embedder:
             # A vector of zeros has no direction: it stays as it is.
             return (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
         return vectors
+
+
+def _graph(
+    model: ModelSpec, digest: str, kept: bool, progress: Callable[[int, int], None] | None
+) -> bytes:
+    """Build a network from the weights with this digest; `kept` ones were given as a file."""
+    weights = load_kept(model, digest) if kept else load(model, None, progress)
+    if weights.digest != digest:
+        raise FingerprintMismatch(
+            f"the weights of {model.name} are others than the vectors were made with: "
+            f"{weights.digest[:12]}, not {digest[:12]}",
+            remedy="Index the photos into a new gallery",
+        )
+    return architecture(model.architecture).graph(weights.arrays)
+
+
+def _digest(network: bytes) -> str:
+    return hashlib.sha256(network).hexdigest()
 
 
 def _graph_name(model: ModelSpec) -> str:

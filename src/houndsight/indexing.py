@@ -222,7 +222,7 @@ def _opened(
         return
     with Gallery(place) as gallery:
         if embedder is None:
-            yield gallery, lambda: Embedder.reopen(gallery.settings)
+            yield gallery, gallery.embedder
         else:
             made = given()
             gallery.check(made)

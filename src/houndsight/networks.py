@@ -7,7 +7,6 @@ deleted: it is made again.
 
 import contextlib
 import hashlib
-import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import onnxruntime
 
 from houndsight.errors import ModelError
+from houndsight.machine import processor
 from houndsight.models.download import locked, sha256, temporary
 from houndsight.models.weights import cache_folder
 from houndsight.runtime import OnnxRuntime
@@ -38,7 +38,7 @@ def open_network(identity: str, graph: Callable[[], bytes]) -> OnnxRuntime:
         ONNX Runtime cannot load it; and whatever `graph` raises.
     """
     folder = cache_folder() / "networks"
-    here = f"{_digest(identity)}-{_processor()}"
+    here = f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}-{processor()}"
     for path in folder.glob(f"{here}-{onnxruntime.__version__}-*.onnx"):
         with contextlib.suppress(ModelError, OSError):
             return _verified(path)
@@ -64,15 +64,3 @@ def _verified(path: Path) -> OnnxRuntime:
     if not path.stem.endswith(digest.result()):
         raise ModelError("is damaged", path=path)
     return runtime
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _processor() -> str:
-    """Return a digest of what this machine's processor can do."""
-    flags = ""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
-    return _digest(f"{platform.machine()} {platform.processor()} {flags}")[:8]

@@ -134,7 +134,8 @@ def read_queries(
             image = view(photo.image, (photo.width, photo.height), shape.mean_colour)
             return _known(gallery, query, file.digest, shape(image), guess=labels is None)
         except (ImageError, InputError) as error:
-            return _Unread(Skipped(query.path, error.cause))
+            remedy = "" if error.remedy is None else f". {error.remedy}"
+            return _Unread(Skipped(query.path, error.cause + remedy))
 
     wanted = [one for one in found if isinstance(one, Query)]
     for batch in embedder.stream(wanted, read):

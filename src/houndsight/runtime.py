@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from houndsight.errors import ModelError
+from houndsight.machine import available_cpus
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["OnnxRuntime", "Runtime", "available_cpus"]
+__all__ = ["OnnxRuntime", "Runtime"]
 
 
 class Runtime(Protocol):
@@ -59,48 +58,6 @@ class Runtime(Protocol):
             The graph lacks an output, or cannot be run on these pixels.
         """
         ...
-
-
-def _cgroup_quota(root: Path) -> float:
-    """Return how many CPUs' worth of time the process's cgroup and those above it allow."""
-    quota = math.inf
-    try:
-        lines = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
-    except OSError:  # not Linux
-        return quota
-    for line in lines:
-        _, _, name = line.partition("0::/")
-        group = Path(name)
-        # In a container the path may be that of the host, which is not mounted: the root is.
-        for folder in [group, *group.parents]:
-            try:
-                limit, _, period = (
-                    (root / "sys/fs/cgroup" / folder / "cpu.max").read_text("utf-8").partition(" ")
-                )
-                quota = min(quota, int(limit) / int(period))
-            except (OSError, ValueError, ZeroDivisionError):  # absent, or "max": no limit here
-                continue
-    return quota
-
-
-def available_cpus(root: Path = Path("/")) -> int:
-    """Return the number of CPUs that this process may use, at least one.
-
-    `os.cpu_count` counts the machine's; this respects CPU affinity (taskset, Slurm) and the quota
-    of cgroup version 2 (Docker's ``--cpus``, Kubernetes), rounded up. More threads than that are
-    stopped again and again by the kernel.
-
-    Parameters
-    ----------
-    root
-        Where ``/proc`` and ``/sys`` are found.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    quota = _cgroup_quota(root)
-    return count if math.isinf(quota) else max(1, min(count, math.ceil(quota)))
 
 
 class OnnxRuntime:

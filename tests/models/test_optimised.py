@@ -59,7 +59,7 @@ def test_another_version_or_processor_builds_its_own(cache, graph, monkeypatch):
     open_network("a", graph)
     assert graph.calls == 2
     assert len(kept(cache)) == 1  # what the version before made is of no use any more
-    monkeypatch.setattr(networks, "_processor", lambda: "another1")
+    monkeypatch.setattr(networks, "processor", lambda: "another1")
     open_network("a", graph)
     assert graph.calls == 3
     assert len(kept(cache)) == 2  # a home folder may be shared by machines

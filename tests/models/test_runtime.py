@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from houndsight import runtime as runtime_module
+from houndsight import machine
 from houndsight.errors import ModelError
-from houndsight.runtime import OnnxRuntime, Runtime, available_cpus
+from houndsight.machine import available_cpus
+from houndsight.runtime import OnnxRuntime, Runtime
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +57,7 @@ def test_threads_may_share_a_runtime(runtime, pixels):
 
 @pytest.fixture
 def eight(monkeypatch):
-    monkeypatch.setattr(
-        runtime_module.os, "sched_getaffinity", lambda _: set(range(8)), raising=False
-    )
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
 
 
 def cgroup(root, name, limits):
@@ -96,7 +95,7 @@ def test_cpus_without_cgroups(tmp_path):
 
 
 def test_cpus_without_affinity(tmp_path, monkeypatch):
-    monkeypatch.delattr(runtime_module.os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(runtime_module.os, "cpu_count", lambda: None)
+    monkeypatch.delattr(machine.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: None)
     assert available_cpus(tmp_path) == 1
     assert math.isfinite(available_cpus())

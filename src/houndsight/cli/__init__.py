@@ -99,7 +99,8 @@ def _run(arguments: list[str]) -> int:
         err(f"houndsight: error: {error}")
         return FAILED
     except (KeyboardInterrupt, click.Abort):
-        err("houndsight: stopped; what was stored before stays, and the same command goes on there")
+        goes_on = ", and the same command goes on there" if arguments[:1] == ["index"] else ""
+        err(f"houndsight: stopped; what was stored before stays{goes_on}")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output (head, less) has gone; nothing more can be said there.

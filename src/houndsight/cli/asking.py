@@ -1,5 +1,6 @@
 """The command that asks a gallery about labels: classify."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
     from houndsight.gallery import Gallery
     from houndsight.queries import Queries
 
-__all__ = ["COMMANDS", "exit_code", "labels_option", "photos_argument", "self_option"]
+__all__ = ["COMMANDS", "exit_code", "labels_option", "not_nan", "photos_argument", "self_option"]
+
+
+def not_nan(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    """Refuse NaN, which no range of click's refuses."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is no number")
+    return value
+
 
 photos_argument = click.argument("photos", nargs=-1, required=True, metavar="IMAGE_OR_FOLDER...")
 labels_option = click.option(
@@ -37,7 +46,7 @@ self_option = click.option("--self", "with_self", is_flag=True, help="Show the q
 def _read(gallery: "Gallery", photos: Sequence[str], labels: str | None) -> "Queries":
     from houndsight.queries import read_queries
 
-    return read_queries(gallery, reopen_embedder(gallery.settings), photos, labels=labels)
+    return read_queries(gallery, reopen_embedder(gallery), photos, labels=labels)
 
 
 def exit_code(queries: "Queries") -> int:
@@ -54,6 +63,7 @@ def exit_code(queries: "Queries") -> int:
 @click.option(
     "--precision",
     type=click.FloatRange(0, 1),
+    callback=not_nan,
     metavar="P",
     help="Answer only where so large a share of answers was right, 0 to 1; else none of these.",
 )

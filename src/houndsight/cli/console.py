@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from houndsight.embedder import Embedder
+    from houndsight.gallery import Gallery
     from houndsight.indexing import Progress
     from houndsight.types import Skipped
 
@@ -176,12 +177,10 @@ def load_embedder(
         return load(BUILT_IN)
 
 
-def reopen_embedder(settings: dict[str, Any]) -> "Embedder":
+def reopen_embedder(gallery: "Gallery") -> "Embedder":
     """Load the embedder that a gallery was made with."""
-    from houndsight.embedder import Embedder
-
     with download_bar() as progress:
-        return Embedder.reopen(settings, progress=progress)
+        return gallery.embedder(progress)
 
 
 @contextlib.contextmanager

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from houndsight.cli.asking import not_nan
 from houndsight.cli.console import (
     DONE,
     err,
     gallery_option,
     json_option,
-    k_option,
     metric_option,
     out,
     step_bar,
     write_json,
 )
+from houndsight.cli.explaining import output_file
 from houndsight.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ ON_SHEET = 200
 sheet_option = click.option(
     "--sheet",
     type=click.Path(dir_okay=False),
+    callback=output_file(picture=True),
     metavar="OUT.png",
     help=f"Draw them as a contact sheet; up to {ON_SHEET} photos or groups.",
 )
@@ -46,6 +48,7 @@ def _save(picture: "Image.Image", path: Path) -> None:
 @click.option(
     "--max-distance",
     type=click.FloatRange(0),
+    callback=not_nan,
     metavar="D",
     help="What is held to be near, by vectors of length 1; learned from the gallery unless given.",
 )
@@ -106,7 +109,14 @@ def duplicates(
 @click.option(
     "-n", "count", default=50, show_default=True, type=click.IntRange(1), help="How many to list."
 )
-@k_option
+@click.option(
+    "-k",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many neighbours vote; fewer where labels have fewer photos. A learned metric needs "
+    "none.",
+)
 @metric_option
 @sheet_option
 @json_option

@@ -9,7 +9,6 @@ import click
 
 from houndsight.cli.console import DONE
 from houndsight.demo.drawings import draw_set
-from houndsight.embedder import Embedder
 from houndsight.errors import InputError
 from houndsight.evaluation import evaluate
 from houndsight.gallery import Gallery
@@ -77,7 +76,7 @@ def _type(*words: object, into: Path | None = None) -> None:
 
 def _page(gallery: Path, queries: Path) -> str:
     with Gallery(gallery) as library:
-        read = read_queries(library, Embedder.reopen(library.settings), [queries], labels="folder")
+        read = read_queries(library, library.embedder(), [queries], labels="folder")
         return report_page(
             library,
             evaluate(library, read, k=K),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from houndsight.cli.asking import labels_option
 from houndsight.cli.console import (
@@ -19,6 +20,7 @@ from houndsight.cli.console import (
     step_bar,
     write_json,
 )
+from houndsight.cli.explaining import output_file
 from houndsight.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ def _samples(
 @click.option(
     "--html",
     type=click.Path(dir_okay=False),
+    callback=output_file(),
     metavar="OUT.html",
     help="Write a page with pictures: best and worst queries, most confused labels.",
 )
@@ -106,21 +109,25 @@ def evaluate(
     from houndsight.gallery import Gallery
     from houndsight.render.evaluation_record import evaluation_record
 
-    if html is not None and not Path(html).absolute().parent.is_dir():
-        raise InputError("there is no such folder", path=Path(html).parent)
+    if labels is not None and queries is None:
+        raise click.UsageError("--labels is for the photos of --queries.")
+    source = click.get_current_context().get_parameter_source("repeats")
+    if source is not ParameterSource.DEFAULT and settings["protocol"] != "paper":
+        raise click.UsageError("--repeats is for --protocol paper.")
     settings["near"] = not keep_near
     with Gallery(gallery) as library:
         report, asked = _evaluate(library, queries, labels, settings)
         comparison = None
         if compare is not None:
             comparison = _compare(library, report, asked, compare, queries, labels, settings)
-        if html is not None:
-            _write(Path(html), library, report, comparison)
         if as_json:
             write_json(evaluation_record(library, report, comparison))
         else:
             _tell(report, comparison, rows)
-    return show_skipped(asked.skipped) if asked else DONE
+        code = show_skipped(asked.skipped) if asked else DONE
+        if html is not None:  # last, so that no figure is lost where it cannot be written
+            _write(Path(html), library, report, comparison)
+    return code
 
 
 def _evaluate(
@@ -135,7 +142,7 @@ def _read(library: "Gallery", folder: str, labels: str | None) -> "Queries":
 
     if not os.path.isdir(folder):
         raise InputError("is no folder", path=folder, remedy="Name a folder of photos")
-    embedder = reopen_embedder(library.settings)
+    embedder = reopen_embedder(library)
     return read_queries(library, embedder, [folder], labels=labels or "folder")
 
 

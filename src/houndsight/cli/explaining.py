@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from houndsight.queries import Query
     from houndsight.types import Item, Match
 
-__all__ = ["COMMANDS", "EXPLAINED", "draw", "draw_reasons", "view_options"]
+__all__ = [
+    "COMMANDS",
+    "EXPLAINED",
+    "check_picture",
+    "draw",
+    "draw_reasons",
+    "output_file",
+    "view_options",
+]
 
 # Neighbours in a picture of search --explain: more would be too small to see why.
 EXPLAINED = 5
@@ -50,6 +58,50 @@ class _CropType(click.ParamType["Crop"]):
             return Crop.parse(str(value))
         except InputError as error:
             return self.fail(str(error), param, ctx)
+
+
+def output_file(
+    *endings: str, picture: bool = False
+) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """Return what refuses a file that cannot be written, before long work is done for it.
+
+    Its folder must be there, and its name end in one of `endings`, if any are given, or like a
+    picture.
+    """
+
+    def check(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+        if name is None:
+            return None
+        path = Path(name)
+        if not path.absolute().parent.is_dir():
+            raise InputError(
+                "cannot be written, as there is no such folder",
+                path=path,
+                remedy="Make the folder, or name another",
+            )
+        if picture:
+            check_picture(path)
+        elif endings and path.suffix.lower() not in endings:
+            raise InputError(
+                f"does not end in {' or '.join(endings)}",
+                path=path,
+                remedy=f"Name it like {printable(path.stem)}{endings[0]}",
+            )
+        return name
+
+    return check
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a name that does not end like a picture that Pillow writes."""
+    from PIL import Image
+
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise InputError(
+            "does not end like a picture that can be written",
+            path=path,
+            remedy=f"Name it like {printable(path.stem)}.png",
+        )
 
 
 def view_options(command: F) -> F:
@@ -80,14 +132,18 @@ def draw(
         return
     several = len(queries) > 1 or target.is_dir() or not target.suffix
     folder = target.with_suffix("") if several and target.suffix == ".png" else target
+    done = False
     for n, query in enumerate(queries):
         stem = os.path.splitext(os.path.basename(query.path))[0]
         name = f"{n + 1:04d}-{printable(stem).replace(os.sep, '_')}.png"
         drawn = picture(n)
         if drawn is not None:
             _save(drawn, folder / name if several else target)
-    if target.exists() or folder.exists():
+            done = True
+    if done:
         err(f"drawn: {folder if several else target}")
+    else:
+        err(f"nothing to draw in {printable(target)}: there are no neighbours")
 
 
 def _save(picture: "Image.Image", path: Path) -> None:
@@ -164,11 +220,13 @@ def explain(
     from houndsight.render import records, text
     from houndsight.render.answers import explanation_picture
 
+    if output is not None:
+        check_picture(Path(output))
     if os.path.isdir(query):
         raise InputError("is a folder, not a photo", path=query, remedy="Name one photo")
     with Gallery(gallery) as library:
         found = library.find(item)
-        embedder = reopen_embedder(library.settings)
+        embedder = reopen_embedder(library)
         view = View(crop, exclude_crop)
         queries = read_queries(library, embedder, [query], view=view)
         for asked in queries.photos:

@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +15,10 @@ from houndsight.cli.console import (
     step_bar,
     write_json,
 )
-from houndsight.errors import InputError
+from houndsight.cli.explaining import output_file
+
+if TYPE_CHECKING:
+    from houndsight.learning import LearnReport
 
 __all__ = ["COMMANDS"]
 
@@ -61,6 +65,7 @@ class _Favour(click.ParamType[float]):
 @click.option(
     "--picture",
     type=click.Path(dir_okay=False),
+    callback=output_file(".png"),
     metavar="OUT.png",
     help="Draw the trade between the two figures, all settings tried.",
 )
@@ -89,23 +94,31 @@ def learn(
         if undo:
             before = library.metric
             left = library.undo_metric()
+            if as_json:
+                write_json({"metric": library.metric})
+                return DONE
             out().print(
                 "nothing was chosen that could be taken back"
                 if left is None
                 else f"the metric is {left} again; {before} stays, see --metric"
             )
             return DONE
-        if picture is not None and not Path(picture).absolute().parent.is_dir():
-            raise InputError("there is no such folder", path=Path(picture).parent)
         with step_bar() as progress:
             report = learning.learn(
                 library, method=method, favour=favour, name=name, seed=seed, progress=progress
             )
-    if picture is not None:
-        trade.save(report, Path(picture))
     if as_json:
         write_json(learned.learn_record(report))
-        return DONE
+    else:
+        _tell(report)
+    if picture is not None:  # last: the gallery has changed, whether it can be written or not
+        trade.save(report, Path(picture))
+    return DONE
+
+
+def _tell(report: "LearnReport") -> None:
+    from houndsight.render import learned
+
     console = out()
     console.print(learned.learn_table(report))
     console.print()
@@ -117,7 +130,6 @@ def learn(
         console.print(
             f"the gallery's metric is {report.metric} now; houndsight learn --undo goes back"
         )
-    return DONE
 
 
 @click.command(epilog="Example: houndsight calibrate -g my-gallery")

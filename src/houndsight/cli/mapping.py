@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from houndsight.cli.console import DONE, err, gallery_option, metric_option, out
-from houndsight.errors import InputError, printable
+from houndsight.cli.explaining import output_file
+from houndsight.errors import printable
 
 __all__ = ["COMMANDS"]
 
@@ -18,6 +19,7 @@ __all__ = ["COMMANDS"]
     "--output",
     required=True,
     type=click.Path(dir_okay=False),
+    callback=output_file(".png", ".html", ".htm"),
     metavar="OUT.png|OUT.html",
     help="A picture, or a page to move about in.",
 )
@@ -29,7 +31,13 @@ __all__ = ["COMMANDS"]
     type=click.IntRange(3, 20000),
     help="The most photos shown; of more, an even share of each label.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the layout.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),  # what scikit-learn takes
+    help="Of the layout.",
+)
 def map_(gallery: str, output: str, metric: str | None, limit: int, seed: int) -> int:
     """Draw the gallery in the plane: photos that are alike come to lie together.
 
@@ -40,16 +48,11 @@ def map_(gallery: str, output: str, metric: str | None, limit: int, seed: int) -
     from houndsight.gallery import Gallery
     from houndsight.render.atlas import save
 
-    path = Path(output)
-    if path.suffix.lower() not in (".png", ".html", ".htm"):
-        raise InputError("ends neither in .png nor in .html", path=path)
-    if not path.absolute().parent.is_dir():
-        raise InputError("there is no such folder", path=path.parent)
     if importlib.util.find_spec("sklearn") is None:
         err("scikit-learn is not installed, so this is PCA; t-SNE: pip install 'houndsight[map]'")
     with Gallery(gallery) as library:
         drawn = atlas.lay_out(library, metric=metric, limit=limit, seed=seed)
-        save(library, drawn, path)
+        save(library, drawn, Path(output))
     out().print(f"{len(drawn.items):,} photos by {drawn.method} in {printable(output)}")
     return DONE
 

@@ -1,5 +1,6 @@
 """The command that looks for photos that are alike: search."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from houndsight.cli.asking import exit_code, labels_option, photos_argument, self_option
+from houndsight.cli.asking import exit_code, labels_option, not_nan, photos_argument, self_option
 from houndsight.cli.console import (
     DONE,
     SKIPPED,
@@ -21,7 +22,13 @@ from houndsight.cli.console import (
     reopen_embedder,
     write_json,
 )
-from houndsight.cli.explaining import EXPLAINED, draw, draw_reasons, view_options
+from houndsight.cli.explaining import (
+    EXPLAINED,
+    check_picture,
+    draw,
+    draw_reasons,
+    view_options,
+)
 from houndsight.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -101,6 +108,7 @@ class _Asked:
 @click.option(
     "--max-distance",
     type=click.FloatRange(0),
+    callback=not_nan,
     default=float("inf"),
     metavar="D",
     help="Leave out what is farther away.",
@@ -138,8 +146,12 @@ def search(photos: tuple[str, ...], gallery: str, **options: Any) -> int:
     from houndsight.gallery import Gallery
 
     asked = _Asked(**options)
+    if asked.combine or (len(photos) == 1 and not os.path.isdir(photos[0])):  # else into folders
+        for target in (Path(name) for name in (asked.grid, asked.explain) if name is not None):
+            if target.suffix and not target.is_dir():
+                check_picture(target)
     with Gallery(gallery) as library:
-        embedder = reopen_embedder(library.settings)
+        embedder = reopen_embedder(library)
         queries, found = _search(library, embedder, photos, asked)
         _show(library, queries, found, asked)
         code = exit_code(queries)

@@ -131,7 +131,7 @@ def from_queries(
         raise FingerprintMismatch(
             "the queries were embedded with another model or other settings than the gallery",
             path=gallery.place,
-            remedy="Read them with read_queries(gallery, Embedder.reopen(gallery.settings), ...)",
+            remedy="Read them with read_queries(gallery, gallery.embedder(), ...)",
         )
     photos = [queries.photos[n] for n in chosen]
     vectors = queries.vectors.values[chosen]

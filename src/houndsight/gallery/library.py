@@ -5,9 +5,10 @@ every store: sqrt(sum((x - q)**2)).
 """
 
 import contextlib
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from numpy.typing import NDArray
 
 from houndsight import images, search
 from houndsight.embedder import Embedder, differences
-from houndsight.errors import FingerprintMismatch, GalleryError, ImageError, InputError
+from houndsight.errors import (
+    DamagedGallery,
+    FingerprintMismatch,
+    GalleryError,
+    ImageError,
+    InputError,
+)
 from houndsight.gallery.history import History
 from houndsight.gallery.intake import Intake
 from houndsight.gallery.spaces import Spaces
@@ -27,6 +34,9 @@ from houndsight.stores.local import LocalStore
 from houndsight.types import Item, Matches, Skipped, Vectors, Where
 
 __all__ = ["Gallery"]
+
+# The quantized graph of a gallery that has one.
+NETWORK = "network.onnx"
 
 
 class Gallery(Intake, History, Spaces):
@@ -54,7 +64,8 @@ class Gallery(Intake, History, Spaces):
     def create(cls, place: str | os.PathLike[str], embedder: Embedder) -> "Gallery":
         """Make an empty gallery in a new or empty folder for one embedder's vectors."""
         documents = {"settings": embedder.settings(), "roots": {}}
-        LocalStore.create(Path(place), embedder.dim, documents).close()
+        files = {} if embedder.network is None else {NETWORK: embedder.network}
+        LocalStore.create(Path(place), embedder.dim, documents, files).close()
         return cls(place)
 
     @staticmethod
@@ -182,6 +193,44 @@ class Gallery(Intake, History, Spaces):
 
     # The way out
 
+    def embedder(self, progress: Callable[[int, int], None] | None = None) -> Embedder:
+        """Load the embedder that the gallery was made with.
+
+        Parameters
+        ----------
+        progress
+            Called with (bytes done, bytes in all) while weights are downloaded.
+
+        Raises
+        ------
+        ModelError
+            If its weights are no longer to be had.
+        FingerprintMismatch
+            If this version makes other vectors than the gallery's.
+        DamagedGallery
+            If the network that it keeps is damaged or gone.
+        """
+        network = None
+        if "network" in self.settings["made_of"]:
+            damage = self._damaged_network()
+            if damage:
+                raise DamagedGallery(
+                    damage,
+                    path=self.place / NETWORK,
+                    remedy="Restore it from a backup, or index the photos into a new gallery",
+                )
+            network = (self.place / NETWORK).read_bytes()
+        return Embedder.reopen(self.settings, network=network, progress=progress)
+
+    def _damaged_network(self) -> str | None:
+        """Return what is wrong with the network that the gallery keeps."""
+        try:
+            digest = hashlib.sha256((self.place / NETWORK).read_bytes()).hexdigest()
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+        same = digest == self.settings["made_of"]["network"]
+        return None if same else "is not the network that the gallery was made with"
+
     def check(self, embedder: Embedder) -> None:
         """Raise FingerprintMismatch unless an embedder's vectors fit the gallery's."""
         if embedder.fingerprint != self.fingerprint:
@@ -245,7 +294,7 @@ class Gallery(Intake, History, Spaces):
             raise FingerprintMismatch(
                 "the query was embedded with another model or other settings than the gallery",
                 path=self.place,
-                remedy="Embed it with Embedder.reopen(gallery.settings)",
+                remedy="Embed it with gallery.embedder()",
             )
         if k < 1 or (looked_at is not None and looked_at < 1):
             what, n = ("k", k) if k < 1 else ("looked_at", looked_at)
@@ -296,7 +345,10 @@ class Gallery(Intake, History, Spaces):
 
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""
-        return self.store.verify()
+        damage = self.store.verify()
+        if "network" in self.settings["made_of"] and (wrong := self._damaged_network()):
+            damage.append(f"{NETWORK}: {wrong}")
+        return damage
 
     def compact(self) -> int:
         """Give back the room of removed and superseded vectors; returns bytes gained.

@@ -81,7 +81,7 @@ def picture(gallery: Gallery, atlas: Atlas) -> Image.Image:
     font = font_for("x", 34)
     draw.text((MARGIN, 30), shown(_title(atlas), font), font=font, fill=TEXT)
     note = font_for("x", 22)
-    draw.text((MARGIN, 74), shown(_note(atlas), note), font=note, fill=QUIET)
+    draw.text((MARGIN, 74), shown(_note(gallery, atlas), note), font=note, fill=QUIET)
     return image
 
 
@@ -89,12 +89,14 @@ def _title(atlas: Atlas) -> str:
     return f"{len(atlas.items):,} photos by {atlas.method}, metric {atlas.metric}"
 
 
-def _note(atlas: Atlas) -> str:
+def _note(gallery: Gallery, atlas: Atlas) -> str:
     what = (
         "Near photos are alike; how far apart distant groups lie means nothing."
         if atlas.method == "t-SNE"
         else "The first two principal components: what is near here may be far in the others."
     )
+    if gallery.facts(atlas.metric):
+        what += " Learned from these labels: new photos lie less clearly apart."
     return what + (f" {atlas.left_out:,} more photos are not shown." if atlas.left_out else "")
 
 
@@ -192,7 +194,7 @@ def page(gallery: Gallery, atlas: Atlas) -> str:
         .get_template("atlas.html.jinja")
         .render(
             title=_title(atlas),
-            lead=_note(atlas),
+            lead=_note(gallery, atlas),
             data=Markup(text),  # noqa: S704 - JSON without "<"
             script=Markup(script),  # noqa: S704 - houndsight's own
             digest=digest,

@@ -183,10 +183,15 @@ def facts(report: Report) -> list[tuple[str, str]]:
     near = "not looked for"
     if report.near_distance is not None:
         near = f"{report.near_left_out:,}, at distance {report.near_distance:.3f} or less"
+    k = str(report.k)
+    # In a small gallery, or where much is kept from a query, there are fewer.
+    fewest = min(len(query.neighbours) for query in report.queries)
+    if fewest < report.k:
+        k += f", or as many neighbours as a query could find: {fewest:,} at the least"
     found = [
         ("protocol", _protocol(report)),
         ("metric", report.metric),
-        ("k", str(report.k)),
+        ("k", k),
         ("seed", str(report.seed)),
         ("model", report.model),
         ("trained on", report.trained_on or "not on record"),

@@ -49,11 +49,13 @@ def trade_table(report: LearnReport) -> Table:
     )
     for column in ("--favour", f"precision@{report.k}", "recall@5", "map"):
         table.add_column(column, justify="left" if column == "map" else "right")
-    chosen = report.settings
+    chosen = None if report.metric is None else report.settings
     for name, settings, outcome in favoured(report):
         mark = " (chosen)" if settings == chosen else ""
         table.add_row(name, *_means(outcome), _said(settings) + mark)
-    table.add_row("", *_means(report.trials.plain), "none")
+    table.add_row(
+        "", *_means(report.trials.plain), "none" + (" (chosen)" if chosen is None else "")
+    )
     return table
 
 

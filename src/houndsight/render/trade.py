@@ -52,9 +52,12 @@ def picture(report: LearnReport) -> Image.Image:
     ]
     chart.line([point for _, point in best], FRONT)
     chosen = next(
-        (float(o.recall.mean()), float(o.precision.mean()))
-        for s, o in report.trials.maps
-        if s == report.settings
+        (
+            (float(o.recall.mean()), float(o.precision.mean()))
+            for s, o in report.trials.maps
+            if s == report.settings and report.metric is not None
+        ),
+        None,  # no map did better than none
     )
     labels: dict[tuple[float, float], list[str]] = {}
     for name, point in best:
@@ -64,8 +67,9 @@ def picture(report: LearnReport) -> Image.Image:
         chart.dot(point, 11 if mark else 8, CHOSEN if mark else FRONT)
         text = "favour " + ", ".join(names) + (": chosen" if mark else "")
         chart.text(point, text, CHOSEN if mark else FRONT)
-    chart.dot(start, 9, PLAIN)
-    chart.text(start, "no map", PLAIN)
+    ink = CHOSEN if chosen is None else PLAIN
+    chart.dot(start, 11 if chosen is None else 9, ink)
+    chart.text(start, "no map" + (": chosen" if chosen is None else ""), ink)
     chart.title(
         f"{report.items:,} photos of {report.labels:,} labels: what each setting does for photos "
         "that it was not fitted on"

@@ -37,6 +37,7 @@ __all__ = [
     "sync_folder",
     "vector_file",
     "write_catalogue",
+    "write_file",
 ]
 
 CATALOGUE = "catalogue.sqlite"
@@ -144,6 +145,14 @@ def copy_rows(mapped: NDArray[np.float32], rows: Sequence[int], path: Path) -> N
         file.flush()
         os.fsync(file.fileno())
     sync_folder(path.parent)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, synced to the disk; its name is durable once its folder is synced."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

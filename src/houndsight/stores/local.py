@@ -74,8 +74,14 @@ class LocalStore:
         self._unsynced = False
 
     @classmethod
-    def create(cls, folder: Path, dim: int, documents: Mapping[str, Any]) -> "LocalStore":
-        """Make a new, empty store in a folder that is absent or empty.
+    def create(
+        cls,
+        folder: Path,
+        dim: int,
+        documents: Mapping[str, Any],
+        files: Mapping[str, bytes] | None = None,
+    ) -> "LocalStore":
+        """Make a new, empty store in a folder that is absent or empty; `files` are put into it.
 
         Raises
         ------
@@ -88,7 +94,8 @@ class LocalStore:
             draft = folder / f".{layout.CATALOGUE}.draft-{os.getpid()}"
             draft.unlink(missing_ok=True)
             # What a kill in this very place leaves behind is no reason to refuse.
-            ours = (f".{layout.CATALOGUE}.draft", layout.vector_file(folder, 1).name)
+            files = files or {}
+            ours = (f".{layout.CATALOGUE}.draft", layout.vector_file(folder, 1).name, *files)
             if (folder / layout.CATALOGUE).exists():
                 raise FileExistsError
             if any(not path.name.startswith(ours) for path in folder.iterdir()):
@@ -99,6 +106,8 @@ class LocalStore:
                 )
             layout.write_catalogue(draft, dim, documents)
             layout.vector_file(folder, 1).touch()
+            for name, content in files.items():
+                layout.write_file(folder / name, content)
             os.link(draft, folder / layout.CATALOGUE)  # fails where rename would replace
             draft.unlink()
             layout.sync_folder(folder)

@@ -1,0 +1,174 @@
+"""A network in 8-bit integers, calibrated on a collection's photos and chosen by measurement."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houndsight import search
+from houndsight.embedder import BATCH, Embedder
+from houndsight.errors import InputError
+from houndsight.models.int8 import left_in_float, quantized
+from houndsight.types import Skipped
+
+__all__ = ["LEAST_OVERLAP", "Int8Report", "Trial", "to_int8"]
+
+# Photos that the networks are compared on, and of these that the integers are calibrated on.
+SAMPLE = 1000
+CALIBRATION = 64
+# Neighbours that are compared, and the part of the sample that they are at most: more would be the
+# same whatever the network.
+K = 20
+PART = 5
+# The fastest network that reaches it is taken, else the one that comes nearest.
+WANTED_OVERLAP = 0.92
+# Below this the neighbours are others.
+LEAST_OVERLAP = 0.85
+TIMED_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One network.
+
+    Attributes
+    ----------
+    name
+        ``float32``, or ``int8`` with what stays in float32.
+    speed
+        Images a second, the network alone, in batches of 16: the best of a few runs.
+    overlap
+        Share of float32's nearest neighbours among the sample that are this network's too.
+    precision
+        Share of the neighbours that have the photo's label, over labelled photos; None where there
+        are none.
+    """
+
+    name: str
+    speed: float
+    overlap: float
+    precision: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Report:
+    """What was measured, float32 first, which was chosen, on how many photos and neighbours."""
+
+    trials: tuple[Trial, ...]
+    chosen: str
+    photos: int
+    k: int
+
+
+def to_int8(
+    embedder: Embedder,
+    photos: Sequence[bytes],
+    labels: Sequence[str | None],
+    *,
+    least_overlap: float = LEAST_OVERLAP,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[Embedder, Int8Report]:
+    """Return an embedder with a quantized network, and what it is worth beside the one given.
+
+    Parameters
+    ----------
+    embedder
+        In float32.
+    photos, labels
+        Paths of the photos that the vectors are wanted of, and their labels. Networks are compared
+        on at most 1,000 of them, drawn with seed 0.
+    least_overlap
+        What is refused: a smaller share of common neighbours.
+    progress
+        Called with what is being done, how many parts of it are done, and how many there are.
+
+    Raises
+    ------
+    InputError
+        If fewer than three photos can be read, or no network reaches `least_overlap`.
+    """
+    tell = progress or (lambda *_: None)
+    drawn = np.sort(np.random.default_rng(0).permutation(len(photos))[:SAMPLE])
+    sample = [photos[n] for n in drawn]
+    wanted = {photos[n]: labels[n] for n in drawn}
+    found = _embedded(embedder, sample, lambda n: tell("float32", n, len(sample)))
+    names = list(found)
+    if len(names) < 3:
+        raise InputError(
+            f"{len(names)} photos can be read; to calibrate integers takes three or more",
+            remedy="Leave --precision out",
+        )
+    exact, k = np.stack(list(found.values())), min(K, max(1, len(names) // PART))
+    marks = np.array([wanted[name] for name in names], object)
+    near = _neighbours(exact, k)
+    pixels = np.stack([embedder.pixels(os.fsdecode(name)) for name in names[:CALIBRATION]])
+    trials = [Trial("float32", _speed(embedder, pixels), 1.0, _precision(near, marks))]
+    graph, best = embedder.float_graph(), (embedder, trials[0])
+    for kept, nodes in left_in_float(graph).items():
+        name = "int8" if kept == "none" else f"int8 but {kept}"
+        made = embedder.with_network(quantized(graph, pixels, nodes))
+        vectors = _embedded(made, names, lambda n, name=name: tell(name, n, len(names)))  # type: ignore[misc]
+        theirs = _neighbours(np.stack([vectors[name] for name in names]), k)
+        common = [len(np.intersect1d(a, b)) / k for a, b in zip(near, theirs, strict=True)]
+        trial = Trial(name, _speed(made, pixels), float(np.mean(common)), _precision(theirs, marks))
+        trials.append(trial)
+        if len(trials) == 2 or _better(trial, best[1]):
+            best = (made, trial)
+    if best[1].overlap < least_overlap:
+        raise InputError(
+            f"of {k} neighbours only {100 * best[1].overlap:.1f} % are the same with integers, not "
+            f"{100 * least_overlap:.1f} %",
+            remedy="Leave --precision out, or say with --min-overlap how few will do",
+        )
+    return best[0], Int8Report(tuple(trials), best[1].name, len(names), k)
+
+
+def _better(trial: Trial, best: Trial) -> bool:
+    if trial.overlap >= WANTED_OVERLAP <= best.overlap:
+        return trial.speed > best.speed
+    return trial.overlap > best.overlap
+
+
+def _embedded(
+    embedder: Embedder, photos: Sequence[bytes], tell: Callable[[int], None]
+) -> dict[bytes, NDArray[np.float32]]:
+    found: dict[bytes, NDArray[np.float32]] = {}
+    for n, (path, vector) in enumerate(embedder.embed_files(photos)):
+        if not isinstance(vector, Skipped):
+            found[path] = vector
+        tell(n + 1)
+    return found
+
+
+def _neighbours(vectors: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Return the k nearest other rows of each row, (n, k)."""
+    rows = np.arange(len(vectors))
+    return np.stack(
+        [
+            search.nearest(search.distances_to(vectors[n], vectors[rows != n]), rows[rows != n], k)[
+                0
+            ]
+            for n in rows
+        ]
+    )
+
+
+def _precision(near: NDArray[np.int64], labels: NDArray[np.object_]) -> float | None:
+    labelled = np.flatnonzero([label is not None for label in labels])
+    if not len(labelled):
+        return None
+    return float(np.mean(labels[near[labelled]] == labels[labelled, None]))
+
+
+def _speed(embedder: Embedder, pixels: NDArray[np.float32]) -> float:
+    batch = pixels[np.arange(BATCH) % len(pixels)]
+    embedder.runtime.run(batch, ["vector"])
+    best, until = float("inf"), time.perf_counter() + TIMED_S
+    while time.perf_counter() < until:
+        begin = time.perf_counter()
+        embedder.runtime.run(batch, ["vector"])
+        best = min(best, time.perf_counter() - begin)
+    return BATCH / best
