@@ -262,6 +262,17 @@ def test_models(hs):
     assert "HOUNDSIGHT_OFFLINE" in hs("models", "fetch", code=1).err
 
 
+def test_doctor_says_what_runs(hs, photos):
+    found = hs("doctor", "--json").json
+    assert (found["model"], found["device"]) == ("efficientnet-lite0", "cpu")
+    assert found["speed"] > 1
+    assert found["cache_writable"]
+    hs("index", photos, "-g", "g", *LITE)
+    said = hs("doctor", "-g", "g").out
+    assert said.startswith("network: efficientnet-lite0, float32, on cpu: ")
+    assert "\nGPU: " in said
+
+
 def test_offline_without_weights_says_the_ways_out_and_makes_nothing(hs, photos):
     failed = hs("index", photos, "-g", "new", code=1)
     for way in ("houndsight models fetch", "--weights", "--model efficientnet-lite0"):

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fakes import fake_embedder
-from houndsight import Gallery, InputError, index
+from houndsight import Gallery, InputError, images, index
 from houndsight.errors import FingerprintMismatch, GalleryBusy
 
 
@@ -54,6 +54,25 @@ def test_labels_come_from_folders(run):
     assert items["n02085620-Chihuahua/0.png"].label == "Chihuahua"
     assert items["top.png"].label is None
     assert (items["top.png"].width, items["top.png"].height) == (40, 30)
+
+
+def test_files_are_read_as_they_lie_on_the_disk(run, place, monkeypatch):
+    read, seen = images.read, []
+
+    def noted(path):
+        seen.append(os.stat(path).st_ino)
+        return read(path)
+
+    # One file is written anew: by its name it is the first, by its place the last.
+    first = min(place.rglob("*.png"))
+    other = first.with_suffix(".new")
+    other.write_bytes(first.read_bytes())
+    other.replace(first)
+    monkeypatch.setattr("houndsight.indexing.images.read", noted)
+    monkeypatch.setattr("houndsight.embedder.available_cpus", lambda: 1)
+    report, _ = run()
+    assert report.new == 7
+    assert seen == sorted(seen)
 
 
 def test_again_embeds_nothing(run, place):

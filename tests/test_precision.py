@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 
+import houndsight.embedder
 from fakes import write_photo
 from houndsight import Embedder, Gallery, index, precision, to_int8
 from houndsight.errors import DamagedGallery, FingerprintMismatch, InputError
@@ -31,7 +32,7 @@ def paths(tmp_path_factory):
 def chosen(embedder, paths):
     labels = [path.split(b"/")[-2].decode() for path in paths]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precision, "TIMED_S", 0.05)
+        patch.setattr(houndsight.embedder, "TIMED_S", 0.05)
         return to_int8(embedder, paths, labels, least_overlap=0.0)
 
 
@@ -95,7 +96,7 @@ def test_the_fastest_that_is_near_enough_is_taken(trial, best, better):
 
 
 def test_too_little_overlap_is_refused(embedder, paths, monkeypatch):
-    monkeypatch.setattr(precision, "TIMED_S", 0.01)
+    monkeypatch.setattr(houndsight.embedder, "TIMED_S", 0.01)
     with pytest.raises(InputError, match=r"neighbours only .* % are the same") as refused:
         to_int8(embedder, paths[:12], [None] * 12, least_overlap=1.01)
     assert "--min-overlap" in refused.value.remedy

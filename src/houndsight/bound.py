@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from houndsight.machine import available_cpus
 
 __all__ = ["MANY", "Basis", "Level", "Reduction", "approximate", "candidates", "columns", "fit"]
 
@@ -30,11 +27,13 @@ MANY = 8
 # Above this part of the rows a product over all of them is cheaper than one over picked ones.
 PICKED = 8
 # Above this part of the rows looking at each in full is dearer than a full product.
-FULL = 12
+FULL = 8
 # One row in so many is tried at a level before all that are left.
 SOME = 64
 # Rows looked at in full to find how far the k-th neighbour is at most.
 FIRST = 40
+# An approximate search looks at so many times as many rows at the finest level as in full.
+WIDER = 16
 # Numbers of the score matrix in memory at once: 16 million float32 = 64 MB.
 SCORES = 1 << 24
 BLOCK = 4096
@@ -264,20 +263,16 @@ def candidates(
             yield _refined(x, levels, asked, k, rows)
         return
 
-    def refined(asked: _Asked) -> NDArray[np.intp] | None:
-        return _refined(x, levels[-1:], asked, k, rows)
-
-    # Most of the time goes into copying rows, which threads do side by side.
-    with ThreadPoolExecutor(available_cpus()) as threads:
-        helped, tried = 0, 0
-        for some in _chunks(queries, levels[-1]):
-            # Where nearly nothing could be ruled out for the first it is not tried for others.
-            if tried >= MANY and 4 * helped < tried:
-                yield from (None for _ in some)
-                continue
-            for found in threads.map(refined, _scores(some, levels[-1], rows)):
-                tried, helped = tried + 1, helped + (found is not None)
-                yield found
+    helped, tried = 0, 0
+    for some in _chunks(queries, levels[-1]):
+        # Where nearly nothing could be ruled out for the first it is not tried for others.
+        if tried >= MANY and 4 * helped < tried:
+            yield from (None for _ in some)
+            continue
+        for asked in _scores(some, levels[-1], rows):
+            found = _refined(x, levels[-1:], asked, k, rows)
+            tried, helped = tried + 1, helped + (found is not None)
+            yield found
 
 
 # A query, what it is at a level, its |b|**2, and the scores (m,) there.
@@ -325,8 +320,8 @@ def _refined(
                 if FULL * np.count_nonzero(~(some < least)) * SOME > every:
                     return None
             scores = level.scores(short[None], left)[0]
-        best = _promising(scores, max(FIRST, 2 * k))
-        near.look_at(np.sort(best if left is None else left[best]))
+        best = _greatest(scores, max(FIRST, 2 * k))
+        near.look_at(best if left is None else left[best])
         # Not >=: a score that is no number proves nothing.
         kept = np.flatnonzero(~(scores < level.reduction.threshold(square, near.reach())))
         left = kept if left is None else left[kept]
@@ -336,28 +331,20 @@ def _refined(
     return near.answer()
 
 
-def _promising(scores: NDArray[np.float32], n: int) -> NDArray[np.intp]:
-    """Return the positions of n or more of the greatest scores, not surely the greatest of all.
-
-    The greatest of each of many equal pieces: that is one quick pass, where a partition of all
-    scores takes longer than the product that they come from.
-    """
-    pieces = 8 * n
-    if len(scores) < 8 * pieces:
-        return _greatest(scores, n)
-    size = len(scores) // pieces
-    cut = scores[: pieces * size].reshape(pieces, size)
-    places: NDArray[np.intp] = cut.argmax(axis=1) + size * np.arange(pieces)
-    return places.take(_greatest(scores[places], n))
-
-
 def _greatest(scores: NDArray[np.float32], n: int) -> NDArray[np.intp]:
-    """Return the positions of the n greatest, and of some that tie with them."""
+    """Return the positions of the n greatest scores and of some more, ascending.
+
+    Where there are many, those that are no less than the n-th greatest of the maxima of 4 n pieces:
+    two quick passes, where a partition of all scores takes longer than the product that they come
+    from.
+    """
+    pieces = 4 * n
+    size = len(scores) // pieces
     if n >= len(scores):
         return np.arange(len(scores))
-    # A partition of numbers is several times faster than one of their positions.
-    bar = np.partition(scores, len(scores) - n)[len(scores) - n]
-    found: NDArray[np.intp] = np.flatnonzero(scores >= bar)[: 2 * n]
+    maxima = scores if size < 8 else scores[: pieces * size].reshape(pieces, size).max(axis=1)
+    bar = np.partition(maxima, len(maxima) - n)[len(maxima) - n]
+    found: NDArray[np.intp] = np.flatnonzero(scores >= bar)
     return found
 
 
@@ -378,7 +365,7 @@ def approximate(
     queries, x, levels, k, rows
         As for `candidates`.
     looked_at
-        How many rows are looked at in full; 32 times as many at the finest level.
+        How many rows are looked at in full, or some more; 16 times as many at the finest level.
 
     Yields
     ------
@@ -393,7 +380,7 @@ def approximate(
         for n, level in enumerate(levels):
             if n:
                 scores = level.scores(level.reduction.queries(query[None])[0], left)[0]
-            best = np.sort(_greatest(scores, looked_at * (32 if n + 1 < len(levels) else 1)))
+            best = _greatest(scores, looked_at * (WIDER if n + 1 < len(levels) else 1))
             left = best if left is None else left[best]
         near = _Near(query, x, min(k, looked_at))
         near.look_at(np.empty(0, np.intp) if left is None else left)

@@ -40,11 +40,22 @@ ORIENTATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that by its name is a photo: path relative to the root, bytes, time of last change."""
+    """A file that by its name is a photo.
+
+    Attributes
+    ----------
+    path
+        Relative to the root.
+    size, mtime_ns
+        Bytes, and time of last change.
+    inode
+        Its number on its disk: neighbours often lie side by side.
+    """
 
     path: bytes
     size: int
     mtime_ns: int
+    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +163,7 @@ class _Walk:
             elif not stat.S_ISREG(info.st_mode):
                 self.skip(path, "is no regular file (a pipe, socket or device)")
             else:
-                listing.photos.append(Found(path, info.st_size, info.st_mtime_ns))
+                listing.photos.append(Found(path, info.st_size, info.st_mtime_ns, info.st_ino))
 
     def inner(
         self, path: bytes, identity: tuple[int, int], above: set[tuple[int, int]], *, linked: bool

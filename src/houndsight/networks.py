@@ -17,7 +17,7 @@ from houndsight.errors import ModelError
 from houndsight.machine import processor
 from houndsight.models.download import locked, sha256, temporary
 from houndsight.models.weights import cache_folder
-from houndsight.runtime import OnnxRuntime
+from houndsight.runtime import OnnxRuntime, gpu_provider
 
 __all__ = ["open_network"]
 
@@ -37,6 +37,8 @@ def open_network(identity: str, graph: Callable[[], bytes]) -> OnnxRuntime:
     ModelError
         ONNX Runtime cannot load it; and whatever `graph` raises.
     """
+    if gpu_provider() is not None:
+        return OnnxRuntime(graph())  # what is kept is as a CPU wants it
     folder = cache_folder() / "networks"
     here = f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}-{processor()}"
     for path in folder.glob(f"{here}-{onnxruntime.__version__}-*.onnx"):

@@ -1,7 +1,6 @@
 """A network in 8-bit integers, calibrated on a collection's photos and chosen by measurement."""
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +26,6 @@ PART = 5
 WANTED_OVERLAP = 0.92
 # Below this the neighbours are others.
 LEAST_OVERLAP = 0.85
-TIMED_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,8 @@ def to_int8(
     marks = np.array([wanted[name] for name in names], object)
     near = _neighbours(exact, k)
     pixels = np.stack([embedder.pixels(os.fsdecode(name)) for name in names[:CALIBRATION]])
-    trials = [Trial("float32", _speed(embedder, pixels), 1.0, _precision(near, marks))]
+    batch = pixels[np.arange(BATCH) % len(pixels)]
+    trials = [Trial("float32", embedder.speed(batch), 1.0, _precision(near, marks))]
     graph, best = embedder.float_graph(), (embedder, trials[0])
     for kept, nodes in left_in_float(graph).items():
         name = "int8" if kept == "none" else f"int8 but {kept}"
@@ -113,7 +112,7 @@ def to_int8(
         vectors = _embedded(made, names, lambda n, name=name: tell(name, n, len(names)))  # type: ignore[misc]
         theirs = _neighbours(np.stack([vectors[name] for name in names]), k)
         common = [len(np.intersect1d(a, b)) / k for a, b in zip(near, theirs, strict=True)]
-        trial = Trial(name, _speed(made, pixels), float(np.mean(common)), _precision(theirs, marks))
+        trial = Trial(name, made.speed(batch), float(np.mean(common)), _precision(theirs, marks))
         trials.append(trial)
         if len(trials) == 2 or _better(trial, best[1]):
             best = (made, trial)
@@ -161,14 +160,3 @@ def _precision(near: NDArray[np.int64], labels: NDArray[np.object_]) -> float | 
     if not len(labelled):
         return None
     return float(np.mean(labels[near[labelled]] == labels[labelled, None]))
-
-
-def _speed(embedder: Embedder, pixels: NDArray[np.float32]) -> float:
-    batch = pixels[np.arange(BATCH) % len(pixels)]
-    embedder.runtime.run(batch, ["vector"])
-    best, until = float("inf"), time.perf_counter() + TIMED_S
-    while time.perf_counter() < until:
-        begin = time.perf_counter()
-        embedder.runtime.run(batch, ["vector"])
-        best = min(best, time.perf_counter() - begin)
-    return BATCH / best

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from houndsight.errors import ModelError
 from houndsight.machine import available_cpus
@@ -13,7 +14,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["OnnxRuntime", "Runtime"]
+__all__ = ["CPU_ONLY", "OnnxRuntime", "Runtime", "gpu_provider"]
+
+# The environment variable that keeps GPUs out when it is "cpu".
+CPU_ONLY: Final = "HOUNDSIGHT_DEVICE"
+_GPUS: Final[tuple[tuple[str, dict[str, str]], ...]] = (
+    # TF32 rounds what is multiplied to 10 bits: vectors would be others than a CPU's.
+    ("CUDAExecutionProvider", {"use_tf32": "0"}),
+    ("MIGraphXExecutionProvider", {}),
+    ("ROCMExecutionProvider", {}),
+    ("DmlExecutionProvider", {}),
+)
 
 
 class Runtime(Protocol):
@@ -60,8 +71,18 @@ class Runtime(Protocol):
         ...
 
 
+def gpu_provider() -> str | None:
+    """Return the installed provider of ONNX Runtime that uses a GPU, unless CPU_ONLY forbids it."""
+    import onnxruntime
+
+    if os.environ.get(CPU_ONLY, "").strip().lower() == "cpu":
+        return None
+    there = onnxruntime.get_available_providers()
+    return next((name for name, _ in _GPUS if name in there), None)
+
+
 class OnnxRuntime:
-    """Runs a graph with ONNX Runtime on the CPU.
+    """Runs a graph with ONNX Runtime, on a GPU where one can be used, else on the CPU.
 
     Safe to use from several threads at once.
 
@@ -91,14 +112,15 @@ class OnnxRuntime:
         options.intra_op_num_threads = available_cpus() if threads is None else threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # fatal: everything else arrives as an exception
+        gpu = None if isinstance(graph, Path) else gpu_provider()
+        providers: list[Any] = [(gpu, dict(_GPUS)[gpu])] if gpu else []
+        providers.append("CPUExecutionProvider")
         if save is not None:
             options.optimized_model_filepath = str(save)
         if isinstance(graph, Path):
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            session = onnxruntime.InferenceSession(
-                graph, sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            session = onnxruntime.InferenceSession(graph, sess_options=options, providers=providers)
         # ONNX Runtime's exceptions have no base of their own.
         except Exception as error:
             raise ModelError(f"ONNX Runtime cannot load the graph: {_brief(error)}") from error
@@ -108,7 +130,8 @@ class OnnxRuntime:
         self._session: Any = session
         self._input: str = inputs[0].name
         self.outputs = tuple(output.name for output in session.get_outputs())
-        self.device = "cpu"
+        runs = session.get_providers()[0].removesuffix("ExecutionProvider")
+        self.device = runs.lower()
         self.versions = {"onnxruntime": str(onnxruntime.__version__)}
 
     def run(self, pixels: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:

@@ -13,6 +13,7 @@ import houndsight
 from houndsight.cli import (
     asking,
     curating,
+    doctor,
     evaluating,
     explaining,
     keeping,
@@ -68,6 +69,7 @@ for module in (
     mapping,
     keeping,
     models,
+    doctor,
 ):
     for command in module.COMMANDS:
         app.add_command(command)

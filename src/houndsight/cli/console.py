@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from houndsight.types import Skipped
 
 __all__ = [
+    "BUILT_IN",
     "CODES",
     "DAMAGED",
+    "DEFAULT",
     "DONE",
     "FAILED",
     "INTERRUPTED",

@@ -35,6 +35,8 @@ from houndsight.types import Item, Matches, Skipped, Vectors, Where
 
 __all__ = ["Gallery"]
 
+# Queries whose candidates' vectors are in memory together.
+TOGETHER = 64
 # The quantized graph of a gallery that has one.
 NETWORK = "network.onnx"
 
@@ -313,11 +315,17 @@ class Gallery(Intake, History, Spaces):
         asked = space(queries.values)
         found = self.store.candidates(asked, k + spare, where or Where(), space, looked_at)
         answers: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
-        for query, ids, left_out in zip(queries.values, found, out, strict=True):
-            kept = ids[~np.isin(ids, list(left_out))] if left_out else ids
-            distance = _distances(space, query, self.store.vectors(kept.tolist()))
-            near = distance <= max_distance
-            answers.append(search.nearest(distance[near], kept[near], k))
+        for start in range(0, len(queries), TOGETHER):
+            chosen = [
+                ids[~np.isin(ids, list(left_out))] if left_out else ids
+                for ids, left_out in zip(found[start:][:TOGETHER], out[start:], strict=False)
+            ]
+            vectors = self.store.vectors(np.concatenate(chosen).tolist())
+            for query, kept in zip(queries.values[start:], chosen, strict=False):
+                distance = _distances(space, query, vectors[: len(kept)])
+                vectors = vectors[len(kept) :]
+                near = distance <= max_distance
+                answers.append(search.nearest(distance[near], kept[near], k))
         width = max((len(ids) for ids, _ in answers), default=0)
         ids = np.full((len(answers), width), -1, np.int64)
         distances = np.full((len(answers), width), np.inf)
