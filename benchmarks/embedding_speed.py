@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from houndsight import Embedder, index, to_int8
+from houndsight import Embedder, index, narrowed
 from houndsight.embedder import BATCH
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -175,7 +175,7 @@ def main():
     photos = sorted(path for path in arguments.photos.rglob("*") if path.is_file())
     float32 = Embedder.load("resnet50", weights=arguments.weights)
     labels = [path.parent.name for path in photos]
-    int8, report = to_int8(float32, [str(path).encode() for path in photos], labels)
+    int8, report = narrowed(float32, [str(path).encode() for path in photos], labels)
     print(f"\n{report.photos:,} photos, k = {report.k}\n")
     print("| network | images a second, alone | overlap | precision |\n|---|---|---|---|")
     for trial in report.trials:

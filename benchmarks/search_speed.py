@@ -160,6 +160,8 @@ def ways(gallery, x, peers):
 
     def engine(queries):
         """Row numbers alone, as FAISS answers; where the bound does not help, by a product."""
+        if not levels:
+            return product(queries)
         found = []
         for query, rows in zip(queries, bound.candidates(queries, x, levels, K), strict=True):
             full = product(query[None])[0] if rows is None else rows

@@ -108,7 +108,7 @@ def test_an_approximate_search_says_what_it_is_worth(made, photos):
 
 def test_integers_are_measured_first_and_kept(hs, photos):
     done = hs("index", photos, "-g", "g", *LITE, "--precision", "int8", "--min-overlap", 0)
-    assert "integers against float32 on 12 of the photos" in done.err
+    assert "int8 against float32 on 12 of the photos" in done.err
     assert done.err.count("(taken)") == 1
     assert "12 new" in done.out
     assert hs("info", "-g", "g", "--json").json["made_of"]["precision"] == "int8"

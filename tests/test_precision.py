@@ -1,15 +1,16 @@
 """Integers instead of float32: quantized on the photos, measured, kept by the gallery."""
 
 import logging
+import sys
 
 import numpy as np
 import pytest
 
 import houndsight.embedder
-from fakes import write_photo
-from houndsight import Embedder, Gallery, index, precision, to_int8
+from fakes import fake_embedder, write_photo
+from houndsight import Embedder, Gallery, index, narrowed, precision
 from houndsight.errors import DamagedGallery, FingerprintMismatch, InputError
-from houndsight.models.int8 import left_in_float, quantized
+from houndsight.models.narrow import halved, left_in_float, quantized
 from houndsight.precision import Trial
 
 
@@ -33,7 +34,7 @@ def chosen(embedder, paths):
     labels = [path.split(b"/")[-2].decode() for path in paths]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(houndsight.embedder, "TIMED_S", 0.05)
-        return to_int8(embedder, paths, labels, least_overlap=0.0)
+        return narrowed(embedder, paths, labels, least_overlap=0.0)
 
 
 def test_the_graph_is_in_integers_but_for_what_is_left(embedder, paths):
@@ -48,10 +49,30 @@ def test_the_graph_is_in_integers_but_for_what_is_left(embedder, paths):
     assert logging.getLogger().handlers == handlers
     assert len(made) < 0.45 * len(graph)
     (exact,) = embedder.runtime.run(pixels, ["vector"])
-    (vectors,) = embedder.with_network(made).runtime.run(pixels, ["vector"])
+    (vectors,) = embedder.with_network(made, "int8").runtime.run(pixels, ["vector"])
     cosine = (vectors * exact).sum(1) / np.linalg.norm(vectors, axis=1)
     assert (cosine / np.linalg.norm(exact, axis=1) > 0.8).all()
     assert not np.array_equal(vectors, exact)
+
+
+def test_half_precision_is_near_and_half_as_large(embedder, paths):
+    graph, before = embedder.float_graph(), list(sys.path)
+    network = halved(graph)
+    assert sys.path == before
+    assert len(network) < 0.55 * len(graph)
+    made = embedder.with_network(network, "float16")
+    pixels = np.stack([embedder.pixels(path) for path in paths[:8]])
+    (exact,) = embedder.runtime.run(pixels, ["vector"])
+    (vectors,) = made.runtime.run(pixels, ["vector"])
+    assert vectors.dtype == np.float32
+    cosine = (vectors * exact).sum(1) / np.linalg.norm(vectors, axis=1)
+    assert (cosine / np.linalg.norm(exact, axis=1) > 0.999).all()
+    assert made.made_of["precision"] == "float16"
+    assert made.fingerprint != embedder.fingerprint
+    _, report = narrowed(embedder, paths, [None] * len(paths), precision="float16")
+    assert [trial.name for trial in report.trials] == ["float32", "float16"]
+    assert report.trials[1].overlap > 0.95
+    assert report.trials[1].precision is None
 
 
 def test_figures_are_what_plain_numpy_says(embedder, paths, chosen):
@@ -80,6 +101,13 @@ def test_figures_are_what_plain_numpy_says(embedder, paths, chosen):
     assert taken.precision == pytest.approx((labels[theirs] == labels[:, None]).mean())
 
 
+def test_batches_are_as_large_as_they_are_set(paths, monkeypatch):
+    monkeypatch.setenv("HOUNDSIGHT_BATCH", "5")
+    made = fake_embedder()
+    assert len(list(made.embed_files(paths))) == 24
+    assert made.runtime.runs == 5
+
+
 @pytest.mark.parametrize(
     ("trial", "best", "better"),
     [
@@ -98,10 +126,10 @@ def test_the_fastest_that_is_near_enough_is_taken(trial, best, better):
 def test_too_little_overlap_is_refused(embedder, paths, monkeypatch):
     monkeypatch.setattr(houndsight.embedder, "TIMED_S", 0.01)
     with pytest.raises(InputError, match=r"neighbours only .* % are the same") as refused:
-        to_int8(embedder, paths[:12], [None] * 12, least_overlap=1.01)
+        narrowed(embedder, paths[:12], [None] * 12, least_overlap=1.01)
     assert "--min-overlap" in refused.value.remedy
     with pytest.raises(InputError, match="2 photos can be read"):
-        to_int8(embedder, [*paths[:2], b"/absent.jpg"], [None] * 3)
+        narrowed(embedder, [*paths[:2], b"/absent.jpg"], [None] * 3)
 
 
 def test_a_gallery_keeps_its_network(chosen, embedder, paths, tmp_path, cache):

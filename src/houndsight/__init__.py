@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from houndsight.metrics import Estimate as Estimate
     from houndsight.models.spec import CATALOGUE as CATALOGUE
     from houndsight.models.spec import ModelSpec as ModelSpec
-    from houndsight.precision import Int8Report as Int8Report
-    from houndsight.precision import to_int8 as to_int8
+    from houndsight.precision import PrecisionReport as PrecisionReport
+    from houndsight.precision import narrowed as narrowed
     from houndsight.queries import Query as Query
     from houndsight.queries import read_queries as read_queries
     from houndsight.search import distances as distances
@@ -86,7 +86,7 @@ _HOMES = {
     "learning": "LearnReport calibrate learn",
     "metrics": "Estimate",
     "models.spec": "CATALOGUE ModelSpec",
-    "precision": "Int8Report to_int8",
+    "precision": "PrecisionReport narrowed",
     "queries": "Query read_queries",
     "search": "distances",
     "types": "Item Match Matches Skipped Vectors Where",

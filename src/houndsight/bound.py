@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 __all__ = ["MANY", "Basis", "Level", "Reduction", "approximate", "candidates", "columns", "fit"]
 
-# A level has this part of a vector's numbers, in eights. Together that is about a fifth, which is
-# what a search that rules nothing out costs above a full product.
-PARTS = (20, 6)
+# A level has this part of a vector's numbers, in eights. Together that is less than a quarter.
+PARTS = (16, 6)
 EIGHT = 8
 # From so many queries on one matrix product over the finer level costs less than picking rows.
 MANY = 8

@@ -11,8 +11,8 @@ import numpy as np
 import houndsight
 from houndsight.embedder import BATCH, Embedder
 from houndsight.machine import available_cpus, cpu_flags
-from houndsight.models.weights import cache_folder
-from houndsight.runtime import CPU_ONLY, gpu_provider
+from houndsight.models.cache import cache_folder
+from houndsight.runtime import CPU_ONLY, GPUS, gpu_provider
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -83,7 +83,7 @@ def diagnose(embedder: Embedder) -> Diagnosis:
 
 def _why(device: str, root: Path = Path("/")) -> str:
     """Say why a GPU runs the network, or does not."""
-    if device != "cpu":
+    if device in GPUS:
         return f"{device} runs the network"
     if os.environ.get(CPU_ONLY, "").strip().lower() == "cpu":
         return f"not used, as {CPU_ONLY} is set to cpu"

@@ -18,19 +18,19 @@ from PIL import Image
 
 from houndsight import images
 from houndsight.errors import FingerprintMismatch, ImageError, ModelError
-from houndsight.machine import available_cpus
-from houndsight.models.architectures import architecture
+from houndsight.machine import available_cpus, given
 from houndsight.models.spec import ModelSpec, spec
-from houndsight.models.weights import keep, load, load_kept
 from houndsight.networks import open_network
 from houndsight.preprocess import Preprocessing, Resize
-from houndsight.runtime import OnnxRuntime, Runtime
+from houndsight.runtime import GPUS, OnnxRuntime, Runtime
 from houndsight.types import Skipped, Vectors
 
 __all__ = ["BATCH", "Embedder", "Prepared", "differences"]
 
 # Larger batches gain nothing on a CPU (16 and 32 ran alike) and cost memory and progress.
 BATCH = 16
+# A GPU is only busy with more.
+GPU_BATCH = 64
 TIMED_S = 2.0
 # Rises when a graph built here computes something else for the same weights.
 GRAPH_VERSION = 1
@@ -47,6 +47,7 @@ class Prepared(Protocol):
 
 S = TypeVar("S")
 P = TypeVar("P", bound=Prepared)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,9 @@ class Embedder:
         Whether vectors are scaled to Euclidean norm 1.
     weights_file
         Whether the weights were given as a file, not taken from the catalogue.
-    network
-        A quantized graph, where `runtime` runs that and not the one built from the weights.
+    network, precision
+        A narrower graph, where `runtime` runs that and not the one built from the weights, and what
+        it computes in: ``int8`` or ``float16``.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Embedder:
         normalise: bool = True,
         weights_file: bool = False,
         network: bytes | None = None,
+        precision: str = "float32",
     ) -> None:
         self.model = model
         self.runtime = runtime
@@ -109,7 +112,7 @@ class Embedder:
             "layer": model.layer,
             "preprocessing": self.preprocessing.settings(),
             "normalised": normalise,
-            "precision": "float32" if network is None else "int8",
+            "precision": precision,
         }
         if network is not None:
             self.made_of["network"] = _digest(network)
@@ -148,6 +151,10 @@ class Embedder:
         ModelError
             If the model is unknown, or its weights are absent, damaged or do not fit.
         """
+        # Not above: a network that is in the cache needs neither weights nor what builds a graph.
+        from houndsight.models.architectures import architecture
+        from houndsight.models.weights import keep, load
+
         facts = spec(model)
         # Settings are judged before anything is downloaded.
         Preprocessing(image_size or facts.input_size, resize or facts.resize, 1, (0,) * 3, (1,) * 3)
@@ -182,7 +189,7 @@ class Embedder:
         settings
             What the gallery has on record.
         network
-            The quantized graph that it keeps, if it does.
+            The narrower graph that it keeps, if it does.
         progress
             Called with (bytes done, bytes in all) while weights are downloaded.
 
@@ -213,6 +220,7 @@ class Embedder:
             normalise=made_of["normalised"],
             weights_file=kept,
             network=network,
+            precision=made_of["precision"],
         )
         if made.fingerprint != settings["fingerprint"]:
             raise FingerprintMismatch(
@@ -232,8 +240,8 @@ class Embedder:
         """
         return _graph(self.model, self.made_of["weights"], self.weights_file, None)
 
-    def with_network(self, network: bytes) -> "Embedder":
-        """Return an embedder that is alike but for its network, a quantized one."""
+    def with_network(self, network: bytes, precision: str) -> "Embedder":
+        """Return an embedder that is alike but for its network, a narrower one."""
         return Embedder(
             self.model,
             OnnxRuntime(network),
@@ -243,6 +251,7 @@ class Embedder:
             normalise=self.normalise,
             weights_file=self.weights_file,
             network=network,
+            precision=precision,
         )
 
     def pixels(self, photo: "str | bytes | os.PathLike[str] | Image.Image") -> NDArray[np.float32]:
@@ -406,22 +415,29 @@ class Embedder:
         ------
         list
             In order, what `prepare` returned, each with its vector (dim,), or None where it has
-            no pixels. A list holds at most `BATCH` vectors.
+            no pixels. A list holds at most as many vectors as a batch: 16 on a CPU, 64 on a GPU,
+            fewer for larger squares, or what ``HOUNDSIGHT_BATCH`` says.
         """
         # Larger squares go in smaller batches: memory stays the same.
         smaller = (self.model.input_size / self.preprocessing.size) ** 2
-        full = max(1, round(BATCH * min(1.0, smaller)))
+        usual = GPU_BATCH if self.runtime.device in GPUS else BATCH
+        full = given("HOUNDSIGHT_BATCH") or max(1, round(usual * min(1.0, smaller)))
         threads = available_cpus()
-        batch: list[P] = []
-        with_pixels = 0
-        for prepared in _ahead(prepare, sources, threads=threads, depth=2 * full + threads):
-            batch.append(prepared)
-            with_pixels += prepared.pixels is not None
-            if with_pixels == full or len(batch) == 16 * BATCH:
-                yield self._embedded(batch)
-                batch, with_pixels = [], 0
-        if batch:
-            yield self._embedded(batch)
+
+        def batches() -> Iterator[list[P]]:
+            batch: list[P] = []
+            with_pixels = 0
+            for prepared in _ahead(prepare, sources, threads=threads, depth=2 * full + threads):
+                batch.append(prepared)
+                with_pixels += prepared.pixels is not None
+                if with_pixels == full or len(batch) == 16 * full:
+                    yield batch
+                    batch, with_pixels = [], 0
+            if batch:
+                yield batch
+
+        # The network goes on with a batch while whoever takes these stores the one before.
+        yield from _ahead(self._embedded, batches(), threads=1, depth=2)
 
     def _embedded(self, batch: list[P]) -> list[tuple[P, NDArray[np.float32] | None]]:
         pixels = [prepared.pixels for prepared in batch if prepared.pixels is not None]
@@ -441,6 +457,9 @@ def _graph(
     model: ModelSpec, digest: str, kept: bool, progress: Callable[[int, int], None] | None
 ) -> bytes:
     """Build a network from the weights with this digest; `kept` ones were given as a file."""
+    from houndsight.models.architectures import architecture
+    from houndsight.models.weights import load, load_kept
+
     weights = load_kept(model, digest) if kept else load(model, None, progress)
     if weights.digest != digest:
         raise FingerprintMismatch(
@@ -469,11 +488,11 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 
 
 def _ahead(
-    function: Callable[[S], P], sources: Iterable[S], *, threads: int, depth: int
-) -> Iterator[P]:
+    function: Callable[[S], R], sources: Iterable[S], *, threads: int, depth: int
+) -> Generator[R]:
     """Map on threads, in order, with at most `depth` results waiting."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        waiting: deque[Future[P]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[R]] = deque()
         try:
             for source in sources:
                 waiting.append(pool.submit(function, source))

@@ -7,7 +7,27 @@ import os
 import platform
 from pathlib import Path
 
-__all__ = ["available_cpus", "cpu_flags", "processor"]
+from houndsight.errors import InputError
+
+__all__ = ["available_cpus", "cpu_flags", "given", "processor"]
+
+
+def given(variable: str) -> int | None:
+    """Return the whole number, 1 or more, that an environment variable gives; None without it.
+
+    Raises
+    ------
+    InputError
+        If it holds anything else.
+    """
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise InputError(
+            f"{variable} is {text!r}", remedy="Set it to a number from 1, or not at all"
+        )
+    return int(text)
 
 
 def _cgroup_quota(root: Path) -> float:
@@ -37,13 +57,16 @@ def available_cpus(root: Path = Path("/")) -> int:
 
     `os.cpu_count` counts the machine's; this respects CPU affinity (taskset, Slurm) and the quota
     of cgroup version 2 (Docker's ``--cpus``, Kubernetes), rounded up. More threads than that are
-    stopped again and again by the kernel.
+    stopped again and again by the kernel. ``HOUNDSIGHT_THREADS`` overrides it.
 
     Parameters
     ----------
     root
         Where ``/proc`` and ``/sys`` are found.
     """
+    wanted = given("HOUNDSIGHT_THREADS")
+    if wanted is not None:
+        return wanted
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:

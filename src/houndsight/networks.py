@@ -15,8 +15,7 @@ import onnxruntime
 
 from houndsight.errors import ModelError
 from houndsight.machine import processor
-from houndsight.models.download import locked, sha256, temporary
-from houndsight.models.weights import cache_folder
+from houndsight.models.cache import cache_folder, locked, sha256, temporary
 from houndsight.runtime import OnnxRuntime, gpu_provider
 
 __all__ = ["open_network"]

@@ -1,7 +1,7 @@
-"""A network in 8-bit integers, calibrated on a collection's photos and chosen by measurement."""
+"""A network in narrower numbers, made for a collection of photos and measured on them."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from houndsight import search
 from houndsight.embedder import BATCH, Embedder
 from houndsight.errors import InputError
-from houndsight.models.int8 import left_in_float, quantized
+from houndsight.models.narrow import halved, left_in_float, quantized
 from houndsight.types import Skipped
 
-__all__ = ["LEAST_OVERLAP", "Int8Report", "Trial", "to_int8"]
+__all__ = ["LEAST_OVERLAP", "PrecisionReport", "Trial", "narrowed"]
 
 # Photos that the networks are compared on, and of these that the integers are calibrated on.
 SAMPLE = 1000
@@ -35,7 +35,7 @@ class Trial:
     Attributes
     ----------
     name
-        ``float32``, or ``int8`` with what stays in float32.
+        ``float32``, ``float16``, or ``int8`` with what stays in float32.
     speed
         Images a second, the network alone, in batches of 16: the best of a few runs.
     overlap
@@ -52,7 +52,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Int8Report:
+class PrecisionReport:
     """What was measured, float32 first, which was chosen, on how many photos and neighbours."""
 
     trials: tuple[Trial, ...]
@@ -61,15 +61,16 @@ class Int8Report:
     k: int
 
 
-def to_int8(
+def narrowed(
     embedder: Embedder,
     photos: Sequence[bytes],
     labels: Sequence[str | None],
     *,
+    precision: str = "int8",
     least_overlap: float = LEAST_OVERLAP,
     progress: Callable[[str, int, int], None] | None = None,
-) -> tuple[Embedder, Int8Report]:
-    """Return an embedder with a quantized network, and what it is worth beside the one given.
+) -> tuple[Embedder, PrecisionReport]:
+    """Return an embedder with a narrower network, and what it is worth beside the one given.
 
     Parameters
     ----------
@@ -78,6 +79,8 @@ def to_int8(
     photos, labels
         Paths of the photos that the vectors are wanted of, and their labels. Networks are compared
         on at most 1,000 of them, drawn with seed 0.
+    precision
+        ``int8``, for CPUs, or ``float16``, for GPUs.
     least_overlap
         What is refused: a smaller share of common neighbours.
     progress
@@ -96,7 +99,7 @@ def to_int8(
     names = list(found)
     if len(names) < 3:
         raise InputError(
-            f"{len(names)} photos can be read; to calibrate integers takes three or more",
+            f"{len(names)} photos can be read; to measure a network takes three or more",
             remedy="Leave --precision out",
         )
     exact, k = np.stack(list(found.values())), min(K, max(1, len(names) // PART))
@@ -105,10 +108,9 @@ def to_int8(
     pixels = np.stack([embedder.pixels(os.fsdecode(name)) for name in names[:CALIBRATION]])
     batch = pixels[np.arange(BATCH) % len(pixels)]
     trials = [Trial("float32", embedder.speed(batch), 1.0, _precision(near, marks))]
-    graph, best = embedder.float_graph(), (embedder, trials[0])
-    for kept, nodes in left_in_float(graph).items():
-        name = "int8" if kept == "none" else f"int8 but {kept}"
-        made = embedder.with_network(quantized(graph, pixels, nodes))
+    best = (embedder, trials[0])
+    for name, network in _networks(embedder.float_graph(), precision, pixels):
+        made = embedder.with_network(network, precision)
         vectors = _embedded(made, names, lambda n, name=name: tell(name, n, len(names)))  # type: ignore[misc]
         theirs = _neighbours(np.stack([vectors[name] for name in names]), k)
         common = [len(np.intersect1d(a, b)) / k for a, b in zip(near, theirs, strict=True)]
@@ -118,11 +120,22 @@ def to_int8(
             best = (made, trial)
     if best[1].overlap < least_overlap:
         raise InputError(
-            f"of {k} neighbours only {100 * best[1].overlap:.1f} % are the same with integers, not "
-            f"{100 * least_overlap:.1f} %",
+            f"of {k} neighbours only {100 * best[1].overlap:.1f} % are the same in {precision}, "
+            f"not {100 * least_overlap:.1f} %",
             remedy="Leave --precision out, or say with --min-overlap how few will do",
         )
-    return best[0], Int8Report(tuple(trials), best[1].name, len(names), k)
+    return best[0], PrecisionReport(tuple(trials), best[1].name, len(names), k)
+
+
+def _networks(
+    graph: bytes, precision: str, pixels: NDArray[np.float32]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the networks to try, by name."""
+    if precision == "float16":
+        yield precision, halved(graph)
+        return
+    for kept, nodes in left_in_float(graph).items():
+        yield ("int8" if kept == "none" else f"int8 but {kept}"), quantized(graph, pixels, nodes)
 
 
 def _better(trial: Trial, best: Trial) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["CPU_ONLY", "OnnxRuntime", "Runtime", "gpu_provider"]
+__all__ = ["CPU_ONLY", "GPUS", "OnnxRuntime", "Runtime", "gpu_provider"]
 
 # The environment variable that keeps GPUs out when it is "cpu".
 CPU_ONLY: Final = "HOUNDSIGHT_DEVICE"
@@ -25,6 +25,10 @@ _GPUS: Final[tuple[tuple[str, dict[str, str]], ...]] = (
     ("ROCMExecutionProvider", {}),
     ("DmlExecutionProvider", {}),
 )
+
+
+# As `Runtime.device` has them.
+GPUS: Final = frozenset(name.removesuffix("ExecutionProvider").lower() for name, _ in _GPUS)
 
 
 class Runtime(Protocol):

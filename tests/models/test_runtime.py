@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from houndsight import machine
-from houndsight.errors import ModelError
+from houndsight.errors import InputError, ModelError
 from houndsight.machine import available_cpus
 from houndsight.runtime import OnnxRuntime, Runtime
 
@@ -45,6 +45,15 @@ def test_pixels_of_another_type_are_refused(runtime, pixels):
 def test_a_graph_that_is_none_is_refused(graph):
     with pytest.raises(ModelError, match=r"cannot load the graph|inputs, not one"):
         OnnxRuntime(graph)
+
+
+def test_threads_can_be_set(monkeypatch):
+    monkeypatch.setenv("HOUNDSIGHT_THREADS", " 3 ")
+    assert available_cpus() == 3
+    for text in ("0", "-1", "two", "1.5"):
+        monkeypatch.setenv("HOUNDSIGHT_THREADS", text)
+        with pytest.raises(InputError, match="HOUNDSIGHT_THREADS is"):
+            available_cpus()
 
 
 def test_threads_may_share_a_runtime(runtime, pixels):

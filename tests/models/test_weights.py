@@ -10,10 +10,10 @@ from local_server import FILES, files
 
 from houndsight.errors import CheckpointError, WeightsUnavailable
 from houndsight.models import weights as module
+from houndsight.models.cache import cache_folder
 from houndsight.models.checkpoint import read_checkpoint
 from houndsight.models.spec import spec
 from houndsight.models.weights import (
-    cache_folder,
     fetch,
     keep,
     load,

@@ -37,7 +37,7 @@ __all__ = ["Gallery"]
 
 # Queries whose candidates' vectors are in memory together.
 TOGETHER = 64
-# The quantized graph of a gallery that has one.
+# The narrower graph of a gallery that has one.
 NETWORK = "network.onnx"
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from houndsight.errors import WeightsUnavailable
+from houndsight.models.cache import sha256
 
-__all__ = ["Progress", "download", "locked", "offline", "sha256", "temporary"]
+__all__ = ["Progress", "download", "offline"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes that there will be."""
@@ -26,47 +25,6 @@ _CHUNK: Final = 1 << 16
 def offline() -> bool:
     """Return whether ``HOUNDSIGHT_OFFLINE`` forbids the network."""
     return os.environ.get("HOUNDSIGHT_OFFLINE", "").strip().lower() in {"1", "true", "yes", "on"}
-
-
-def sha256(path: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the one lock of a cache folder, made if need be; wait for it as long as it takes.
-
-    The lock is the operating system's: it goes with the process, however that ends.
-    """
-    from filelock import FileLock
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):
-        yield
-
-
-@contextmanager
-def temporary(folder: Path, final: Path) -> Iterator[Path]:
-    """Give the path of a file that becomes `final` if the block ends well, and goes if it does not.
-
-    The caller holds the lock of `folder`, so whatever lies in ``<folder>/partial`` is what killed
-    processes left there: it is removed.
-    """
-    partial = folder / "partial"
-    partial.mkdir(exist_ok=True)
-    for leftover in partial.iterdir():
-        leftover.unlink()
-    final.parent.mkdir(exist_ok=True)
-    path = partial / final.name
-    try:
-        yield path
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        path.replace(final)
-    finally:
-        path.unlink(missing_ok=True)
 
 
 class _TooLong(Exception):

@@ -1,6 +1,6 @@
 """Finds, fetches, verifies and keeps weights. Only this and `download` use the network.
 
-The cache is ``HOUNDSIGHT_CACHE``, else the user's cache folder:
+In the cache:
 
 - ``weights/<name of the published file>``: fetched, verified by size and SHA-256;
 - ``weights/<digest>.safetensors``: kept copies of weights that a person gave as a file;
@@ -10,7 +10,6 @@ The cache is ``HOUNDSIGHT_CACHE``, else the user's cache folder:
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from houndsight.errors import CheckpointError, WeightsUnavailable
 from houndsight.models.architectures import architecture
+from houndsight.models.cache import cache_folder, locked, sha256, temporary
 from houndsight.models.checkpoint import read_checkpoint
-from houndsight.models.download import Progress, download, locked, offline, sha256, temporary
+from houndsight.models.download import Progress, download, offline
 from houndsight.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Progress",
     "Weights",
-    "cache_folder",
     "fetch",
     "keep",
     "load",
@@ -63,14 +62,6 @@ class Weights:
     arrays: Mapping[str, NDArray[np.float32]]
     digest: str
     path: Path
-
-
-def cache_folder() -> Path:
-    """Return the folder for weights, which need not exist."""
-    import platformdirs
-
-    given = os.environ.get("HOUNDSIGHT_CACHE")
-    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("houndsight"))
 
 
 def tensor_digest(weights: Mapping[str, NDArray[Any]]) -> str:

@@ -4,18 +4,22 @@ Ids are 16 hex digits. A byte of a path that is not UTF-8 is the lone surrogate 
 surrogateescape makes of it: os.fsencode gives the path back.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from houndsight.cropping import WHOLE
-from houndsight.explaining import Explanation
 from houndsight.gallery import Gallery
 from houndsight.gallery.spaces import labelling
-from houndsight.indexing import IndexReport
 from houndsight.queries import Queries, Query
 from houndsight.types import Item, Match, Skipped
 from houndsight.voting import Vote
+
+if TYPE_CHECKING:  # a search has no use for what these modules load
+    from houndsight.explaining import Explanation
+    from houndsight.indexing import IndexReport
 
 __all__ = [
     "classify_records",

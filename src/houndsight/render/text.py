@@ -1,6 +1,9 @@
 """Answers as tables for a terminal."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from houndsight.errors import printable
-from houndsight.explaining import Explanation
 from houndsight.gallery import Gallery
 from houndsight.queries import Queries, Query
 from houndsight.types import Item, Match
 from houndsight.voting import Vote
+
+if TYPE_CHECKING:
+    from houndsight.explaining import Explanation
 
 __all__ = [
     "classify_table",
