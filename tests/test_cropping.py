@@ -164,7 +164,8 @@ def test_a_query_of_a_part_is_that_part(photos, tmp_path):
     assert asked.photos[0].view == view
     assert not none.photos
     assert [skip.reason for skip in none.skipped] == [
-        "the part 0,0,49,40 reaches beyond the photo, which is 48 x 40 pixels"
+        "the part 0,0,49,40 reaches beyond the photo, which is 48 x 40 pixels. "
+        "Name a part that lies inside, or give it in per cent"
     ] * 4
 
 
