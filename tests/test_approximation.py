@@ -1,9 +1,11 @@
 """Approximate search says what it is worth, measured on the gallery, and the record is kept."""
 
+import shutil
+
 import numpy as np
 import pytest
 
-from houndsight import InputError, Vectors, approximation, measured_recall
+from houndsight import Gallery, InputError, Vectors, approximation, measured_recall
 from houndsight.approximation import Recall
 from houndsight.stores import reduced
 from test_reduced import made, more
@@ -66,9 +68,23 @@ def test_it_is_measured_once_and_again_when_the_gallery_has_changed(gallery, tmp
     assert set(gallery.store.documents("recall/")["recall/plain"]) == {"5", "6"}
 
 
+def test_what_was_exact_is_no_promise_for_later(gallery, tmp_path):
+    shutil.rmtree(gallery.place / "spaces")
+    with Gallery(gallery.place) as other:
+        assert measured_recall(other, 5).by == ""
+        assert other.store.documents("recall/") == {}
+        other.tidy()
+        first = measured_recall(other, 5)
+        assert first.by
+        assert measured_recall(other, 5) == first
+        other.compact()  # other files by other axes
+        assert measured_recall(other, 5).by not in ("", first.by)
+
+
 def test_a_small_gallery_is_searched_exactly_all_the_same(tmp_path):
-    with made(tmp_path, 3) as gallery:
-        assert measured_recall(gallery, 5).recall == 1.0
+    with made(tmp_path, 1) as gallery:
+        assert measured_recall(gallery, 5).recall == 1.0  # there was nothing to find
+        more(gallery, tmp_path, 2, seed=1)
         query = gallery.vectors(gallery.items()[:1])
         assert len(gallery.search(query, 5, looked_at=1)[0]) == 3
         with pytest.raises(InputError, match="looked_at is 0"):

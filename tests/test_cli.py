@@ -117,6 +117,15 @@ def test_integers_are_measured_first_and_kept(hs, photos):
     write_photo(photos / "pug" / "newer.jpg", 78)
     assert "1 new" in hs("index", photos, "-g", "g", *LITE).out
     assert hs("search", photos / "pug" / "new.jpg", "-g", "g", "--self", "-k", 1).code == 0
+    assert (
+        hs("explain", photos / "pug" / "new.jpg", photos / "pug" / "newer.jpg", "-g", "g").code == 0
+    )
+    hs("index", photos, "-g", "h", *LITE, "--min-overlap", 0.5, code=2)
+    (photos.parent / "full").mkdir()
+    (photos.parent / "full" / "notes.txt").touch()
+    done = hs("index", photos, "-g", "full", *LITE, "--precision", "int8", code=1)
+    assert "other things in it" in done.err
+    assert "against float32" not in done.err
     done = hs("index", photos, "-g", "g", "--precision", "float32", code=1)
     assert "holds vectors of int8, not of float32" in done.err
     done = hs("index", photos, "-g", "g", *LITE, "--raw", code=1)

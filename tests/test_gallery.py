@@ -21,7 +21,7 @@ from houndsight.errors import (
     NewerFormat,
     NotAGallery,
 )
-from houndsight.gallery import Entry
+from houndsight.gallery import Entry, library
 from houndsight.types import Skipped
 
 DIM = 192
@@ -124,6 +124,30 @@ def test_a_foreign_vector_and_a_senseless_k_are_refused(gallery, tmp_path):
         gallery.search(vectors_of(gallery, np.zeros((1, DIM))), 0)
     with pytest.raises(FingerprintMismatch, match="preprocessing"):
         gallery.check(fake_embedder(image_size=64))
+
+
+def test_vectors_of_candidates_are_read_in_small_groups():
+    assert list(library._groups([])) == []
+    assert list(library._groups([20] * 3)) == [[0, 1, 2]]
+    assert list(library._groups([2000, 40, 40, 9000, 1])) == [[0, 1], [2], [3], [4]]
+
+
+def test_what_was_read_before_a_rollback_does_not_count_after_it(gallery):
+    assert gallery.metric == "plain"
+    with pytest.raises(ZeroDivisionError), gallery.store.transaction():
+        gallery.store.put_document("metric", {"chosen": ["other@1"]})
+        assert gallery.metric == "other@1"
+        raise ZeroDivisionError
+    assert gallery.metric == "plain"
+
+
+def test_what_a_killed_making_left_is_no_obstacle(tmp_path, embedder):
+    place = tmp_path / "left"
+    place.mkdir()
+    (place / "network.onnx").write_bytes(b"of a gallery that never was")
+    with Gallery.create(place, embedder) as gallery:
+        assert gallery.verify() == []
+    assert not (place / "network.onnx").exists()
 
 
 def test_an_empty_gallery_answers_with_nothing(gallery):

@@ -53,6 +53,11 @@ def test_the_graph_is_in_integers_but_for_what_is_left(embedder, paths):
     cosine = (vectors * exact).sum(1) / np.linalg.norm(vectors, axis=1)
     assert (cosine / np.linalg.norm(exact, axis=1) > 0.8).all()
     assert not np.array_equal(vectors, exact)
+    # Regions have exact shares in these vectors too.
+    regions = embedder.with_network(made, "int8").regions([path.decode() for path in paths[:3]])
+    average = regions.mean(axis=(2, 3), dtype=np.float64)
+    scaled = vectors[:3] / np.linalg.norm(vectors[:3], axis=1, keepdims=True)
+    assert np.allclose(average, scaled, atol=1e-6)
 
 
 def test_half_precision_is_near_and_half_as_large(embedder, paths):

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import time
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -230,6 +232,20 @@ def test_a_learned_space_has_its_own(tmp_path):
         with Gallery(gallery.place) as again:
             assert np.array_equal(again.search(query, 5).ids, short.ids)
             assert np.array_equal(again.search(query, 5).distances, short.distances)
+
+
+def test_a_search_does_not_wait_while_another_process_tidies(tmp_path):
+    with made(tmp_path, 90) as gallery:
+        learn(gallery)
+        gallery.tidy()
+        query = Vectors(gallery.vectors(gallery.items()[:1]).values, gallery.fingerprint)
+        more(gallery, tmp_path, 5, seed=1)
+        key = gallery.space().key
+        with FileLock(gallery.place / "spaces" / f"{key}-1.tidy"):
+            begin = time.monotonic()
+            gallery.search(query, 5)
+            assert time.monotonic() - begin < 5
+            gallery.tidy()  # left to the other
 
 
 def test_where_nothing_may_be_written_searches_are_slower_and_right(tmp_path, monkeypatch):

@@ -36,6 +36,8 @@ class Recall:
         How many of the gallery's own items it was measured on, each without itself.
     items
         How many items the gallery had.
+    by
+        What such a search goes by; where it is another now, it is measured again.
     time
         When, UTC in ISO 8601.
     """
@@ -45,6 +47,7 @@ class Recall:
     recall: float
     queries: int
     items: int
+    by: str
     time: str
 
 
@@ -73,16 +76,18 @@ def measured_recall(gallery: Gallery, k: int = 20, *, metric: str | None = None)
     if not items:
         raise InputError("holds no photo", path=gallery.place, remedy="Index photos first")
     known: dict[str, dict[str, Any]] = gallery.store.documents(name).get(name, {})
+    by = gallery.store.shortcut(gallery.space(metric))
     if str(k) in known:
         recall = Recall(**known[str(k)])
-        if abs(items - recall.items) <= CHANGE * recall.items:
+        if recall.by == by and abs(items - recall.items) <= CHANGE * recall.items:
             return recall
-    recall = _measure(gallery, k, metric, items)
-    gallery.record(name, {**known, str(k): asdict(recall)})
+    recall = _measure(gallery, k, metric, items, by)
+    if by:  # else it looked at everything, which is no promise for later
+        gallery.record(name, {**known, str(k): asdict(recall)})
     return recall
 
 
-def _measure(gallery: Gallery, k: int, metric: str | None, items: int) -> Recall:
+def _measure(gallery: Gallery, k: int, metric: str | None, items: int, by: str) -> Recall:
     every = gallery.items()
     drawn = np.random.default_rng(0).permutation(items)[:SAMPLE]
     asked = [every[n] for n in sorted(drawn.tolist())]
@@ -95,9 +100,9 @@ def _measure(gallery: Gallery, k: int, metric: str | None, items: int) -> Recall
     exact = found(None)
     recall, looked_at = 0.0, 0
     for looked_at in (n for n in LOOKED_AT if n >= 2 * k or n == LOOKED_AT[-1]):
-        right = [len(a & b) / max(len(b), 1) for a, b in zip(found(looked_at), exact, strict=True)]
-        recall = float(np.mean(right))
+        pairs = zip(found(looked_at), exact, strict=True)
+        recall = float(np.mean([len(a & b) / len(b) if b else 1.0 for a, b in pairs]))
         if recall >= WANTED:
             break
     time = datetime.now(UTC).isoformat(timespec="seconds")
-    return Recall(k, looked_at, recall, len(asked), items, time)
+    return Recall(k, looked_at, recall, len(asked), items, by, time)

@@ -54,7 +54,7 @@ class IndexReport:
     passed_over
         How many other files there were, by extension.
     seconds
-        Time taken.
+        Time taken, once the gallery was open and, where it is new, its network loaded.
     """
 
     new: int
@@ -137,7 +137,6 @@ def index(
     FingerprintMismatch
         If the embedder is not the gallery's.
     """
-    started = time.monotonic()
     place = os.path.abspath(os.fsencode(photos))
     if Gallery.exists(gallery):
         # The same folder by another name (a link) is the same root, under the name it has there.
@@ -162,6 +161,7 @@ def index(
             remedy=f"Give paths relative to {printable(place)}",
         )
     with _opened(gallery, embedder) as (library, load), library.appending():
+        started = time.monotonic()
         root = library.root(place, labels)
         label_of, source = labeller(root.labels, root.place)
         listing = _without_other_roots(listing, library, root)
@@ -216,6 +216,7 @@ def _opened(
         return embedder if isinstance(embedder, Embedder) else (embedder or Embedder.load)()
 
     if not Gallery.exists(place):
+        Gallery.check_free(place)  # before what may take minutes
         made = given()
         with Gallery.create(place, made) as gallery:
             yield gallery, lambda: made

@@ -5,6 +5,7 @@ import hashlib
 import math
 import os
 import platform
+import re
 from pathlib import Path
 
 from houndsight.errors import InputError
@@ -23,7 +24,7 @@ def given(variable: str) -> int | None:
     text = os.environ.get(variable, "").strip()
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) < 1:
         raise InputError(
             f"{variable} is {text!r}", remedy="Set it to a number from 1, or not at all"
         )

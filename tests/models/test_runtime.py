@@ -50,7 +50,7 @@ def test_a_graph_that_is_none_is_refused(graph):
 def test_threads_can_be_set(monkeypatch):
     monkeypatch.setenv("HOUNDSIGHT_THREADS", " 3 ")
     assert available_cpus() == 3
-    for text in ("0", "-1", "two", "1.5"):
+    for text in ("0", "-1", "two", "1.5", "3000000000"):
         monkeypatch.setenv("HOUNDSIGHT_THREADS", text)
         with pytest.raises(InputError, match="HOUNDSIGHT_THREADS is"):
             available_cpus()

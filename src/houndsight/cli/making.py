@@ -1,6 +1,7 @@
 """Commands that make galleries and vectors: index, embed, demo."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
+LEAST_OVERLAP = 0.85
+
 
 @click.command(
     epilog="Example: houndsight index photos -g my-gallery. Stopped at any moment, it goes on "
@@ -48,10 +51,9 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--min-overlap",
     type=click.FloatRange(0, 1),
-    default=0.85,
-    show_default=True,
     metavar="0..1",
-    help="Refuse a precision if a smaller share of the neighbours is the same as in float32.",
+    help="Refuse a precision if a smaller share of the neighbours is the same as in float32; "
+    f"{LEAST_OVERLAP} unless given.",
 )
 @click.option("--restore", is_flag=True, help="Take in again what was removed by hand.")
 @json_option
@@ -60,7 +62,7 @@ def index(
     gallery: str,
     labels: str | None,
     precision: str | None,
-    min_overlap: float,
+    min_overlap: float | None,
     restore: bool,
     as_json: bool,
     **model: Any,
@@ -94,8 +96,12 @@ def index(
             remedy="Leave --precision out, or name a new folder for another gallery",
         )
 
-    if precision not in (None, "float32") and settings is None:
-        own = _narrowed(photos, labels, precision, min_overlap, model)
+    narrow = precision if precision != "float32" else None
+    if min_overlap is not None and narrow is None:
+        raise click.UsageError("--min-overlap is for --precision int8 or float16.")
+    if narrow and settings is None:
+        overlap = LEAST_OVERLAP if min_overlap is None else min_overlap
+        own = partial(_narrowed, photos, labels, narrow, overlap, model)
     with index_bar() as progress:
         report = indexing.index(
             photos,
@@ -176,6 +182,9 @@ def _narrowed(
             f"  {trial.name}: {trial.speed:.1f} images/s, {100 * trial.overlap:.1f} % of the "
             f"{report.k} neighbours the same{right}{' (taken)' * (trial.name == report.chosen)}"
         )
+    taken = next(trial for trial in report.trials if trial.name == report.chosen)
+    if taken.speed <= report.trials[0].speed:
+        err(f"  {precision} is no faster than float32 on this machine")
     return made
 
 

@@ -35,8 +35,8 @@ from houndsight.types import Item, Matches, Skipped, Vectors, Where
 
 __all__ = ["Gallery"]
 
-# Queries whose candidates' vectors are in memory together.
-TOGETHER = 64
+# Vectors that are read together, of several queries: 2,048 x 2,048 x 4 bytes = 16 MB.
+TOGETHER = 2048
 # The narrower graph of a gallery that has one.
 NETWORK = "network.onnx"
 
@@ -66,9 +66,14 @@ class Gallery(Intake, History, Spaces):
     def create(cls, place: str | os.PathLike[str], embedder: Embedder) -> "Gallery":
         """Make an empty gallery in a new or empty folder for one embedder's vectors."""
         documents = {"settings": embedder.settings(), "roots": {}}
-        files = {} if embedder.network is None else {NETWORK: embedder.network}
+        files = {NETWORK: embedder.network}
         LocalStore.create(Path(place), embedder.dim, documents, files).close()
         return cls(place)
+
+    @staticmethod
+    def check_free(place: str | os.PathLike[str]) -> None:
+        """Raise NotAGallery if `create` would refuse a folder for what is in it."""
+        LocalStore.check_free(Path(place), (NETWORK,))
 
     @staticmethod
     def exists(place: str | os.PathLike[str]) -> bool:
@@ -315,14 +320,15 @@ class Gallery(Intake, History, Spaces):
         asked = space(queries.values)
         found = self.store.candidates(asked, k + spare, where or Where(), space, looked_at)
         answers: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
-        for start in range(0, len(queries), TOGETHER):
-            chosen = [
-                ids[~np.isin(ids, list(left_out))] if left_out else ids
-                for ids, left_out in zip(found[start:][:TOGETHER], out[start:], strict=False)
-            ]
-            vectors = self.store.vectors(np.concatenate(chosen).tolist())
-            for query, kept in zip(queries.values[start:], chosen, strict=False):
-                distance = _distances(space, query, vectors[: len(kept)])
+        chosen = [
+            ids[~np.isin(ids, list(left_out))] if left_out else ids
+            for ids, left_out in zip(found, out, strict=True)
+        ]
+        for group in _groups([len(ids) for ids in chosen]):
+            vectors = self.store.vectors(np.concatenate([chosen[n] for n in group]).tolist())
+            for n in group:
+                kept = chosen[n]
+                distance = _distances(space, queries.values[n], vectors[: len(kept)])
                 vectors = vectors[len(kept) :]
                 near = distance <= max_distance
                 answers.append(search.nearest(distance[near], kept[near], k))
@@ -382,6 +388,20 @@ class Gallery(Intake, History, Spaces):
         """Hold the right to add photos; GalleryBusy if another process holds it."""
         with self.store.appending():
             yield
+
+
+def _groups(sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Put numbers of queries together as long as they have no more than TOGETHER candidates."""
+    group: list[int] = []
+    total = 0
+    for n, size in enumerate(sizes):
+        if group and total + size > TOGETHER:
+            yield group
+            group, total = [], 0
+        group.append(n)
+        total += size
+    if group:
+        yield group
 
 
 def _distances(

@@ -70,6 +70,10 @@ class Store(Protocol):
         """Bring up to date what makes searches in a space quick; never needed for their answers."""
         ...
 
+    def shortcut(self, space: Space) -> str:
+        """Return what names the way an approximate search takes; empty where it is exact."""
+        ...
+
     def documents(self, prefix: str) -> dict[str, Any]:
         """Return the documents whose names begin so, by name, in order of their names."""
         ...

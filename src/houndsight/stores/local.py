@@ -72,6 +72,7 @@ class LocalStore:
         self._mapped: dict[int, NDArray[np.float32]] = {}  # by generation, the newest only
         self._spaces: dict[str, Rows] = {}  # by the name of a space
         self._unsynced = False
+        self._rolled_back = 0
 
     @classmethod
     def create(
@@ -79,9 +80,12 @@ class LocalStore:
         folder: Path,
         dim: int,
         documents: Mapping[str, Any],
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, bytes | None] | None = None,
     ) -> "LocalStore":
-        """Make a new, empty store in a folder that is absent or empty; `files` are put into it.
+        """Make a new, empty store in a folder that is absent or empty.
+
+        `files` are put into it; of those that are None nothing may be left by a making that was
+        killed.
 
         Raises
         ------
@@ -89,25 +93,21 @@ class LocalStore:
             If the folder holds anything, or cannot be made.
         """
         try:
+            files = files or {}
             folder.mkdir(parents=True, exist_ok=True)
+            cls.check_free(folder, tuple(files))
             # Filled under another name first: a catalogue is there whole or not at all.
             draft = folder / f".{layout.CATALOGUE}.draft-{os.getpid()}"
             draft.unlink(missing_ok=True)
-            # What a kill in this very place leaves behind is no reason to refuse.
-            files = files or {}
-            ours = (f".{layout.CATALOGUE}.draft", layout.vector_file(folder, 1).name, *files)
             if (folder / layout.CATALOGUE).exists():
                 raise FileExistsError
-            if any(not path.name.startswith(ours) for path in folder.iterdir()):
-                raise NotAGallery(
-                    "is a folder with other things in it, and no gallery",
-                    path=folder,
-                    remedy="Name a new or empty folder for the gallery",
-                )
             layout.write_catalogue(draft, dim, documents)
             layout.vector_file(folder, 1).touch()
             for name, content in files.items():
-                layout.write_file(folder / name, content)
+                if content is None:
+                    (folder / name).unlink(missing_ok=True)
+                else:
+                    layout.write_file(folder / name, content)
             os.link(draft, folder / layout.CATALOGUE)  # fails where rename would replace
             draft.unlink()
             layout.sync_folder(folder)
@@ -120,6 +120,19 @@ class LocalStore:
         except OSError as error:
             raise GalleryError(f"cannot be made: {error.strerror}", path=folder) from error
         return cls(folder)
+
+    @staticmethod
+    def check_free(folder: Path, files: tuple[str, ...] = ()) -> None:
+        """Raise NotAGallery if a folder has other things in it than a killed `create` leaves."""
+        ours = (f".{layout.CATALOGUE}", layout.vector_file(folder, 1).name, *files)
+        if folder.is_dir() and any(
+            not path.name.startswith((*ours, layout.CATALOGUE)) for path in folder.iterdir()
+        ):
+            raise NotAGallery(
+                "is a folder with other things in it, and no gallery",
+                path=folder,
+                remedy="Name a new or empty folder for the gallery",
+            )
 
     def _check_format(self) -> None:
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
@@ -150,6 +163,7 @@ class LocalStore:
                     self._db.execute("COMMIT")
                 except BaseException:
                     self._unsynced = False
+                    self._rolled_back += 1
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
@@ -291,7 +305,8 @@ class LocalStore:
         """Return a number that changes when anything was committed, by any process."""
         with self._lock:
             (others,) = self._db.execute("PRAGMA data_version").fetchone()
-            return int(others) * (1 << 40) + self._db.total_changes
+            # What was read before a rollback does not count after it.
+            return int(others) * (1 << 40) + self._db.total_changes + self._rolled_back
 
     def vectors(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the vectors (n, dim) of items, removed ones too, in the order asked for."""
@@ -426,6 +441,13 @@ class LocalStore:
     ) -> NDArray[np.float32]:
         """Return stored rows in a space, mapped."""
         return stored if space.name == "base" else derived(self.folder, generation, space, stored)
+
+    def shortcut(self, space: Space) -> str:
+        """Return what names the way an approximate search takes; empty where it is exact."""
+        with self._lock:
+            live = self._live()
+            levels = self._rows_in(space, live).reduced.levels
+        return f"{live.generation}-{levels[0].reduction.basis.key}" if levels else ""
 
     # Upkeep
 

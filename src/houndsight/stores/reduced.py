@@ -121,7 +121,8 @@ def tidy(folder: Path, generation: int, space: Space, vectors: NDArray[np.float3
         if basis and _lacking(_files(folder, generation, space, basis), vectors) < RECENT // 2:
             return
         path.parent.mkdir(exist_ok=True)
-        with FileLock(path.with_suffix(".lock"), timeout=0):
+        # Not the lock of the rows themselves: a search may want these meanwhile.
+        with FileLock(path.with_suffix(".tidy"), timeout=0):
             basis = _read(path, space.dim)
             fresh = None
             if basis is None or _drifted(basis, vectors):
