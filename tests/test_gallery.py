@@ -134,10 +134,15 @@ def test_vectors_of_candidates_are_read_in_small_groups():
 
 def test_what_was_read_before_a_rollback_does_not_count_after_it(gallery):
     assert gallery.metric == "plain"
-    with pytest.raises(ZeroDivisionError), gallery.store.transaction():
-        gallery.store.put_document("metric", {"chosen": ["other@1"]})
-        assert gallery.metric == "other@1"
-        raise ZeroDivisionError
+
+    def fail_midway():
+        with gallery.store.transaction():
+            gallery.store.put_document("metric", {"chosen": ["other@1"]})
+            assert gallery.metric == "other@1"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_midway()
     assert gallery.metric == "plain"
 
 
