@@ -47,8 +47,7 @@ class Calibration:
 
         P_l = q_l^a / (sum_j q_j^a + c (1 - sum_j q_j)^a)
 
-    of which the largest is put through a last curve, and the others scaled by what that leaves, to
-    at most as much.
+    of which the largest is put through a last curve, and the others scaled by what that leaves.
     That holds for photos that show one of the gallery's labels; how likely a photo does not is a
     logistic regression on what its neighbours look like.
 
@@ -102,10 +101,9 @@ class Calibration:
         found = voted(np.array([list(support.values())]), self.power, self.rest)[0]
         best = int(found.argmax())
         certain = float(self.top(found[best]))
-        # What the curve takes off the winner does not make another one win.
-        others = np.minimum(found * (1 - certain) / max(1 - float(found[best]), LEAST), certain)
+        others = found * (1 - certain) / max(1 - float(found[best]), LEAST)
         others[best] = certain
-        order = sorted(range(len(names)), key=lambda n: (-others[n], n != best))
+        order = np.argsort(-others, kind="stable")
         return {names[n]: float(others[n]) for n in order}
 
     def none(self, found: NDArray[np.float64]) -> NDArray[np.float64]:

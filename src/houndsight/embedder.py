@@ -4,9 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -17,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from houndsight import images
+from houndsight.ahead import ahead
 from houndsight.errors import FingerprintMismatch, ImageError, ModelError
 from houndsight.machine import available_cpus, given
 from houndsight.models.spec import ModelSpec, spec
-from houndsight.networks import open_network
+from houndsight.networks import built_graph, open_network
 from houndsight.preprocess import Preprocessing, Resize
 from houndsight.runtime import GPUS, OnnxRuntime, Runtime
 from houndsight.types import Skipped, Vectors
@@ -47,7 +46,6 @@ class Prepared(Protocol):
 
 S = TypeVar("S")
 P = TypeVar("P", bound=Prepared)
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +205,7 @@ class Embedder:
         runtime: Runtime
         if network is None:
             runtime = open_network(
-                f"{_graph_name(facts)} {digest}", lambda: _graph(facts, digest, kept, progress)
+                f"{_graph_name(facts)} {digest}", lambda: built_graph(facts, digest, kept, progress)
             )
         else:
             runtime = open_network(_digest(network), lambda: network)
@@ -238,7 +236,7 @@ class Embedder:
         ModelError
             If its weights are no longer to be had.
         """
-        return _graph(self.model, self.made_of["weights"], self.weights_file, None)
+        return built_graph(self.model, self.made_of["weights"], self.weights_file, None)
 
     def with_network(self, network: bytes, precision: str) -> "Embedder":
         """Return an embedder that is alike but for its network, a narrower one."""
@@ -427,7 +425,7 @@ class Embedder:
         def batches() -> Iterator[list[P]]:
             batch: list[P] = []
             with_pixels = 0
-            for prepared in _ahead(prepare, sources, threads=threads, depth=2 * full + threads):
+            for prepared in ahead(prepare, sources, threads=threads, depth=2 * full + threads):
                 batch.append(prepared)
                 with_pixels += prepared.pixels is not None
                 if with_pixels == full or len(batch) == 16 * full:
@@ -437,7 +435,7 @@ class Embedder:
                 yield batch
 
         # The network goes on with a batch while whoever takes these stores the one before.
-        yield from _ahead(self._embedded, batches(), threads=1, depth=2)
+        yield from ahead(self._embedded, batches(), threads=1, depth=2)
 
     def _embedded(self, batch: list[P]) -> list[tuple[P, NDArray[np.float32] | None]]:
         pixels = [prepared.pixels for prepared in batch if prepared.pixels is not None]
@@ -451,23 +449,6 @@ class Embedder:
             # A vector of zeros has no direction: it stays as it is.
             return (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
         return vectors
-
-
-def _graph(
-    model: ModelSpec, digest: str, kept: bool, progress: Callable[[int, int], None] | None
-) -> bytes:
-    """Build a network from the weights with this digest; `kept` ones were given as a file."""
-    from houndsight.models.architectures import architecture
-    from houndsight.models.weights import load, load_kept
-
-    weights = load_kept(model, digest) if kept else load(model, None, progress)
-    if weights.digest != digest:
-        raise FingerprintMismatch(
-            f"the weights of {model.name} are others than the vectors were made with: "
-            f"{weights.digest[:12]}, not {digest[:12]}",
-            remedy="Index the photos into a new gallery",
-        )
-    return architecture(model.architecture).graph(weights.arrays)
 
 
 def _digest(network: bytes) -> str:
@@ -485,21 +466,3 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
         for name in sorted({*theirs, *ours})
         if theirs.get(name) != ours.get(name)
     )
-
-
-def _ahead(
-    function: Callable[[S], R], sources: Iterable[S], *, threads: int, depth: int
-) -> Generator[R]:
-    """Map on threads, in order, with at most `depth` results waiting."""
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[R]] = deque()
-        try:
-            for source in sources:
-                waiting.append(pool.submit(function, source))
-                if len(waiting) >= depth:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import onnxruntime
 
-from houndsight.errors import ModelError
+from houndsight.errors import FingerprintMismatch, ModelError
 from houndsight.machine import processor
 from houndsight.models.cache import cache_folder, locked, sha256, temporary
+from houndsight.models.spec import ModelSpec
 from houndsight.runtime import OnnxRuntime, gpu_provider
 
-__all__ = ["open_network"]
+__all__ = ["built_graph", "open_network"]
 
 
 def open_network(identity: str, graph: Callable[[], bytes]) -> OnnxRuntime:
@@ -55,6 +56,43 @@ def open_network(identity: str, graph: Callable[[], bytes]) -> OnnxRuntime:
     except (OSError, ModelError):  # nothing can be kept here: slower next time, and that is all
         return OnnxRuntime(built)
     return runtime
+
+
+def built_graph(
+    model: ModelSpec, digest: str, kept: bool, progress: Callable[[int, int], None] | None
+) -> bytes:
+    """Build a network from a model's weights, as a serialized ONNX model.
+
+    Parameters
+    ----------
+    model
+        The facts about the network.
+    digest
+        Of the weights.
+    kept
+        Whether the weights were given as a file, not taken from the catalogue.
+    progress
+        Called with (bytes done, bytes in all) while weights are downloaded.
+
+    Raises
+    ------
+    ModelError
+        If the weights are not to be had.
+    FingerprintMismatch
+        If they are others by now.
+    """
+    # Not above: a network that is in the cache needs neither weights nor what builds a graph.
+    from houndsight.models.architectures import architecture
+    from houndsight.models.weights import load, load_kept
+
+    weights = load_kept(model, digest) if kept else load(model, None, progress)
+    if weights.digest != digest:
+        raise FingerprintMismatch(
+            f"the weights of {model.name} are others than the vectors were made with: "
+            f"{weights.digest[:12]}, not {digest[:12]}",
+            remedy="Index the photos into a new gallery",
+        )
+    return architecture(model.architecture).graph(weights.arrays)
 
 
 def _verified(path: Path) -> OnnxRuntime:

@@ -1,6 +1,6 @@
 """Fits calibrations on photos that the metric's map was not fitted on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -168,15 +168,25 @@ def _rising(x: NDArray[np.float64], right: NDArray[np.bool_]) -> Curve:
     and a wrong one had been seen beside those of each block.
     """
     order = np.argsort(x, kind="stable")
-    blocks: list[list[float]] = []  # sum of x, right, size
-    for group in np.array_split(order, min(KNOTS, len(order))):
-        blocks.append([float(x[group].sum()), float(right[group].sum()), float(len(group))])
-        while len(blocks) > 1 and blocks[-2][1] * blocks[-1][2] >= blocks[-1][1] * blocks[-2][2]:
-            last = blocks.pop()
-            blocks[-1] = [a + b for a, b in zip(blocks[-1], last, strict=True)]
-    # That takes more off small blocks: none of them may fall below the one before it.
-    shares = np.maximum.accumulate([(hits + 1) / (size + 2) for _, hits, size in blocks])
-    return Curve(tuple(total / size for total, _, size in blocks), tuple(shares.tolist()))
+    groups = np.array_split(order, min(KNOTS, len(order)))
+    blocks = _pooled((float(x[g].sum()), float(right[g].sum()), float(len(g))) for g in groups)
+    # What is taken off moves small blocks more, and some of them past their neighbours.
+    blocks = _pooled((total, size * (hits + 1) / (size + 2), size) for total, hits, size in blocks)
+    return Curve(
+        tuple(total / size for total, _, size in blocks),
+        tuple(share / size for _, share, size in blocks),
+    )
+
+
+def _pooled(blocks: Iterable[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
+    """Pool blocks (sum of x, sum of y, size) until their means of y rise."""
+    out: list[tuple[float, float, float]] = []
+    for block in blocks:
+        out.append(block)
+        while len(out) > 1 and out[-2][1] * out[-1][2] >= out[-1][1] * out[-2][2]:
+            (x1, y1, n1), (x2, y2, n2) = out.pop(-2), out.pop()
+            out.append((x1 + x2, y1 + y2, n1 + n2))
+    return out
 
 
 def _falling(x: NDArray[np.float64], right: NDArray[np.bool_]) -> Curve:
