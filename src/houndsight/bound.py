@@ -3,7 +3,7 @@
 With P an orthonormal projection and r the length of what it leaves over, two vectors are never
 nearer than the short vectors [Px, r_x] and [Pq, r_q] are (filter and refine by a lower bound:
 Faloutsos et al., Fast subsequence matching in time-series databases, SIGMOD 1994). So most rows of
-a gallery can be ruled out from an eighth of their numbers or less; what is left is looked at in
+a gallery can be ruled out from a sixth of their numbers or less; what is left is looked at in
 full.
 """
 
@@ -274,8 +274,8 @@ def candidates(
             yield found
 
 
-# A query, what it is at a level, its |b|**2, and the scores (m,) there.
-_Asked = tuple[NDArray[np.float32], NDArray[np.float32], float, NDArray[np.float32]]
+# A query, its |b|**2, and its scores (m,) at a level.
+_Asked = tuple[NDArray[np.float32], float, NDArray[np.float32]]
 
 
 def _chunks(queries: NDArray[np.float32], level: Level) -> Iterator[NDArray[np.float32]]:
@@ -292,7 +292,7 @@ def _scores(
 ) -> Iterator[_Asked]:
     short, squares = level.reduction.queries(queries)
     for n, scores in enumerate(level.scores(short, rows)):
-        yield queries[n], short[n], float(squares[n]), scores
+        yield queries[n], float(squares[n]), scores
 
 
 def _refined(
@@ -303,7 +303,7 @@ def _refined(
     rows: NDArray[np.intp] | None,
 ) -> NDArray[np.intp] | None:
     """Rule rows out level by level, `asked` being the query at the first of them."""
-    query, _, square, scores = asked
+    query, square, scores = asked
     if not 1e-30 < square < 1e30:
         return None  # numbers whose products float32 cannot hold
     every = len(scores)
@@ -374,7 +374,7 @@ def approximate(
     each = (
         asked for some in _chunks(queries, levels[0]) for asked in _scores(some, levels[0], rows)
     )
-    for query, _, _, scores in each:
+    for query, _, scores in each:
         left = rows
         for n, level in enumerate(levels):
             if n:

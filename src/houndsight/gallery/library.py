@@ -219,24 +219,23 @@ class Gallery(Intake, History, Spaces):
         """
         network = None
         if "network" in self.settings["made_of"]:
-            damage = self._damaged_network()
-            if damage:
-                raise DamagedGallery(
-                    damage,
-                    path=self.place / NETWORK,
-                    remedy="Restore it from a backup, or index the photos into a new gallery",
-                )
-            network = (self.place / NETWORK).read_bytes()
+            network = self._network()
         return Embedder.reopen(self.settings, network=network, progress=progress)
 
-    def _damaged_network(self) -> str | None:
-        """Return what is wrong with the network that the gallery keeps."""
+    def _network(self) -> bytes:
+        """Read the network that the gallery keeps; DamagedGallery if it is another or gone."""
+        path, damage = self.place / NETWORK, "is not the network that the gallery was made with"
         try:
-            digest = hashlib.sha256((self.place / NETWORK).read_bytes()).hexdigest()
+            network = path.read_bytes()
+            if hashlib.sha256(network).hexdigest() == self.settings["made_of"]["network"]:
+                return network
         except OSError as error:
-            return f"cannot be read: {error.strerror}"
-        same = digest == self.settings["made_of"]["network"]
-        return None if same else "is not the network that the gallery was made with"
+            damage = f"cannot be read: {error.strerror}"
+        raise DamagedGallery(
+            damage,
+            path=path,
+            remedy="Restore it from a backup, or index the photos into a new gallery",
+        )
 
     def check(self, embedder: Embedder) -> None:
         """Raise FingerprintMismatch unless an embedder's vectors fit the gallery's."""
@@ -360,8 +359,11 @@ class Gallery(Intake, History, Spaces):
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""
         damage = self.store.verify()
-        if "network" in self.settings["made_of"] and (wrong := self._damaged_network()):
-            damage.append(f"{NETWORK}: {wrong}")
+        if "network" in self.settings["made_of"]:
+            try:
+                self._network()
+            except DamagedGallery as error:
+                damage.append(f"{NETWORK}: {error.cause}")
         return damage
 
     def compact(self) -> int:

@@ -69,8 +69,12 @@ class Spaces:
         return plain + [name.removeprefix("spaces/") for name in self._documents()]
 
     def _documents(self, name: str = "") -> list[str]:
-        found = self.store.names(f"spaces/{name}")
-        return sorted(found, key=lambda name: (name.split("@")[0], int(name.split("@")[1])))
+        def read() -> list[str]:
+            found = self.store.names("spaces/")
+            return sorted(found, key=lambda name: (name.split("@")[0], int(name.split("@")[1])))
+
+        every = self._current("spaces/", read)
+        return [found for found in every if found.startswith(f"spaces/{name}")]
 
     def named(self, metric: str | None) -> str:
         """Return a metric's full name, version included; the gallery's own for None.
