@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
-LEAST_OVERLAP = 0.85
-
 
 @click.command(
     epilog="Example: houndsight index photos -g my-gallery. Stopped at any moment, it goes on "
@@ -53,7 +51,7 @@ LEAST_OVERLAP = 0.85
     type=click.FloatRange(0, 1),
     metavar="0..1",
     help="Refuse a precision if a smaller share of the neighbours is the same as in float32; "
-    f"{LEAST_OVERLAP} unless given.",
+    "0.85 unless given.",
 )
 @click.option("--restore", is_flag=True, help="Take in again what was removed by hand.")
 @json_option
@@ -100,8 +98,7 @@ def index(
     if min_overlap is not None and narrow is None:
         raise click.UsageError("--min-overlap is for --precision int8 or float16.")
     if narrow and settings is None:
-        overlap = LEAST_OVERLAP if min_overlap is None else min_overlap
-        own = partial(_narrowed, photos, labels, narrow, overlap, model)
+        own = partial(_narrowed, photos, labels, narrow, min_overlap, model)
     with index_bar() as progress:
         report = indexing.index(
             photos,
@@ -154,13 +151,17 @@ def _with_network_of(gallery: str, made: "Embedder") -> "Embedder":
 
 
 def _narrowed(
-    photos: str, labels: str | None, precision: str, least_overlap: float, model: dict[str, Any]
+    photos: str,
+    labels: str | None,
+    precision: str,
+    least_overlap: float | None,
+    model: dict[str, Any],
 ) -> "Embedder":
     """Load an embedder with a narrower network, and say what that is worth."""
     from houndsight import images
     from houndsight.gallery import GALLERY_MARK
     from houndsight.labels import labeller
-    from houndsight.precision import narrowed
+    from houndsight.precision import LEAST_OVERLAP, narrowed
 
     root = absolute(photos)
     found = images.find(root, leave_out_with=GALLERY_MARK).photos
@@ -171,7 +172,7 @@ def _narrowed(
             [os.path.join(root, photo.path) for photo in found],
             [label_of(photo.path) for photo in found],
             precision=precision,
-            least_overlap=least_overlap,
+            least_overlap=LEAST_OVERLAP if least_overlap is None else least_overlap,
             progress=progress,
         )
     err(f"{precision} against float32 on {report.photos:,} of the photos:")
