@@ -2,6 +2,9 @@
 
 import io
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -95,3 +98,32 @@ def write_photo(path, seed, size=(48, 40), kind="JPEG", **options):
     with open(path, "wb") as file:
         file.write(data)
     return data
+
+
+INDEXING = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from fakes import fake_embedder
+from houndsight import index
+embedder = fake_embedder()
+run = embedder.runtime.run
+def slow(pixels, outputs):
+    time.sleep({wait!r})
+    return run(pixels, outputs)
+embedder.runtime.run = slow
+def progress(now):
+    print(now.done, flush=True)
+index({photos!r}, {gallery!r}, embedder=embedder, progress=progress)
+"""
+
+
+def start_indexing(photos, gallery, *, wait):
+    """Start a process that indexes with the fake network, which waits so long before each batch.
+
+    After each commit it prints how many photos are done.
+    """
+    tests, photos, gallery = map(str, (Path(__file__).parent, photos, gallery))
+    code = INDEXING.format(tests=tests, photos=photos, gallery=gallery, wait=wait)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )

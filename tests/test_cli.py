@@ -214,7 +214,7 @@ def test_keeping(made, photos, tmp_path):
     assert "squash to 224 px; vectors normalised" in made("info", "-g", "g").out
     made("label", "-g", "g", photos / "pug" / "pug-0.jpg", photos / "pug" / "pug-1.jpg", "Mops")
     assert made("info", "-g", "g", "--json").json["labels"] == 4
-    assert "of 2 photos by user" in made("undo", "-g", "g").out
+    assert "taken back: change 1, label of 2 photos by user" in made("undo", "-g", "g").out
     made("label", "-g", "g", "--none", photos / "pug" / "pug-0.jpg")
     assert made("info", "-g", "g", "--json").json["unlabelled"] == 1
     made("remove", "-g", "g", "pug/pug-2.jpg")
@@ -228,6 +228,65 @@ def test_keeping(made, photos, tmp_path):
     made("remove", "-g", "g", "pug/pug-2.jpg")
     assert "0.0 MB" in made("compact", "-g", "g").out
     assert made("verify", "-g", "g").out == "11 photos, all well\n"
+
+
+def test_changes_have_numbers(made, photos):
+    pug, collie = photos / "pug" / "pug-0.jpg", photos / "collie" / "collie-0.jpg"
+    said = made("label", "-g", "g", pug, "Mops").out
+    assert said == "1 labelled, change 1; houndsight undo 1 takes it back\n"
+    assert made("label", "-g", "g", pug, "Mops").out == "0 labelled\n"
+    said = made("remove", "-g", "g", collie).out
+    assert said == "1 removed, change 2; houndsight undo 2 takes it back\n"
+    assert made("undo", "1", "-g", "g").out.startswith("taken back: change 1, label of 1 photos")
+    assert "change 1 was taken back already" in made("undo", "1", "-g", "g", code=1).err
+    assert "there is no change 7" in made("undo", "7", "-g", "g", code=1).err
+    made("undo", "0", "-g", "g", code=2)
+    assert made("undo", "-g", "g").out.startswith("taken back: change 2, remove")
+    assert made("undo", "-g", "g").out == "there is nothing to undo\n"
+
+
+def test_add(made, photos, tmp_path):
+    write_photo(tmp_path / "a\n.jpg", 70)
+    write_photo(tmp_path / "b.png", 71, kind="PNG")
+    said = made("add", "a\n.jpg", "-g", "g", "--label", "Bella").out
+    assert said.startswith(f"{tmp_path}/a\\n.jpg: ")
+    assert said.endswith(", added, change 1; houndsight undo 1 takes it back\n")
+    (tmp_path / "a\n.jpg").rename(tmp_path / "a.jpg")
+    (answer,) = made("search", "a.jpg", "-g", "g", "-k", 1, "--self", "--json").json
+    assert (answer["matches"][0]["distance"], answer["matches"][0]["label"]) == (0, "Bella")
+    assert answer["matches"][0]["id"] in said
+    (tmp_path / "text.jpg").write_text("no photo")
+    names = ("text.jpg", "b.png", "absent.jpg", "a.jpg", photos)
+    done = made("add", *names, "-g", "g", "--json", code=3)
+    (added,) = done.json["added"]
+    assert added["photo"] == str(tmp_path / "b.png")
+    assert (added["label"], added["change"], len(added["id"])) == (None, 2, 16)
+    assert added["path"].startswith(str(tmp_path / "g" / "photos"))
+    assert [os.path.basename(one["path"]) for one in done.json["skipped"]] == [
+        "text.jpg", "absent.jpg", "a.jpg", "photos",
+    ]  # fmt: skip
+    for reason in (
+        "text.jpg: is no photo of a kind that is read",
+        "absent.jpg: there is no such file",
+        f"is in the gallery already as {tmp_path}/g/photos/",
+        "Label that one instead",
+        "photos: is a folder, not a photo",
+    ):
+        assert reason in done.err
+    none = made("add", "a.jpg", "-g", "g", code=1)
+    assert "none of the photos was added" in none.err
+    assert "Label that one instead" in none.err
+    assert "label is empty" in made("add", "b.png", "-g", "g", "--label", " ", code=2).err
+    assert "12 unchanged" in made("index", photos, "-g", "g").out
+    made("export", "-g", "g", "out.csv")
+    with open("out.csv", newline="") as file:
+        assert added["path"] in {row["path"] for row in csv.DictReader(file)}
+    assert made("verify", "-g", "g").out == "14 photos, all well\n"
+    made("undo", "1", "-g", "g")
+    assert made("verify", "-g", "g").out == "13 photos, all well\n"
+    photos.rename(tmp_path / "elsewhere")
+    moved = made("relocate", "-g", "g", "photos", "elsewhere").out
+    assert moved == "13 of 13 photos are where the gallery says\n"
 
 
 def test_export(made, photos):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import fake_embedder
-from houndsight import Gallery, InputError, Vectors, Where
+from houndsight import Change, Gallery, InputError, Vectors, Where
 from houndsight.errors import (
     DamagedGallery,
     FingerprintMismatch,
@@ -210,8 +210,9 @@ def test_every_change_can_be_undone(gallery, tmp_path):
     fill(gallery, tmp_path, 4, labels=("a", None))
     before = gallery.items()
     ids = [item.id for item in before]
-    assert gallery.set_labels({ids[0]: "new", ids[1]: None}, source="user") == 2
-    assert gallery.remove(ids[:3]) == 3
+    assert gallery.set_labels({ids[0]: "new", ids[1]: None}, source="user") == Change(1, 2)
+    assert gallery.remove(ids[:3]) == Change(2, 3)
+    assert gallery.remove(ids[:3]) == Change(None, 0)
     assert len(gallery) == 1
     (tmp_path / "moved").mkdir()
     old = gallery.roots()[0].place
@@ -221,17 +222,186 @@ def test_every_change_can_be_undone(gallery, tmp_path):
     assert gallery.items() == before
     assert gallery.roots()[0].place == old
     assert gallery.undo() is None
-    assert gallery.remove(ids) == 4
-    assert gallery.undo()["action"] == "remove"
+    assert gallery.remove(ids) == Change(4, 4)
+    assert gallery.undo()["number"] == 4
     assert gallery.items() == before
     assert gallery.verify() == []
+
+
+NEVER = 99
+ACTS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.sampled_from(["user", "folder"]),
+            st.dictionaries(st.integers(0, 3), st.sampled_from(["a", "b", None]), max_size=4),
+        ),
+        st.tuples(st.just("remove"), st.sets(st.integers(0, 3), max_size=3)),
+        st.tuples(st.just("undo"), st.none() | st.integers(1, 8) | st.just(NEVER)),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(acts=ACTS)
+def test_changes_and_undo_are_as_a_small_model_says(tmp_path_factory, acts):
+    folder = tmp_path_factory.mktemp("g")
+    with Gallery.create(folder / "gallery", fake_embedder()) as gallery:
+        fill(gallery, folder, 4)
+        ids = [item.id for item in gallery.store.items()]
+        state = {
+            n: {"label": i.label, "label_source": i.label_source, "removed": None}
+            for n, i in enumerate(gallery.store.items())
+        }
+        past = []  # [before, after, whether it was taken back], by item and column
+
+        def change(wanted):
+            wanted = {n: new for n, new in wanted.items() if new.items() - state[n].items()}
+            if not wanted:
+                return Change(None, 0)
+            before = {n: {name: state[n][name] for name in new} for n, new in wanted.items()}
+            past.append([before, wanted, False])
+            for n, new in wanted.items():
+                state[n].update(new)
+            return Change(len(past), len(wanted))
+
+        for kind, what in acts:
+            if kind == "remove":
+                model = change(
+                    {n: {"removed": "user"} for n in what if state[n]["removed"] is None}
+                )
+                assert gallery.remove([ids[n] for n in what]) == model
+            elif kind == "undo":
+                left = [n for n, (*_, undone) in enumerate(past, 1) if not undone]
+                number = max(left, default=None) if what is None else what
+                touched = number in left and any(
+                    state[n][name] != value
+                    for n, new in past[number - 1][1].items()
+                    for name, value in new.items()
+                )
+                if what is not None and (number not in left or touched):
+                    gone = number > len(past)
+                    says = "no change" if gone else "again since" if touched else "back already"
+                    with pytest.raises(InputError, match=says):
+                        gallery.undo(number)
+                else:
+                    done = gallery.undo(what)
+                    assert (done and done["number"]) == number
+                    if number is not None:
+                        past[number - 1][2] = True
+                        for n, old in past[number - 1][0].items():
+                            state[n].update(old)
+            else:
+                by_user = kind == "user"
+                wanted = {
+                    n: {"label": label, "label_source": kind if label or by_user else None}
+                    for n, label in what.items()
+                    if state[n]["removed"] is None
+                    and (by_user or state[n]["label_source"] != "user")
+                }
+                assert gallery.set_labels({ids[n]: b for n, b in what.items()}, source=kind) == (
+                    change(wanted)
+                )
+            assert [(i.label, i.label_source, i.removed) for i in gallery.store.items()] == [
+                tuple(state[n].values()) for n in range(4)
+            ]
+        assert gallery.verify() == []
+
+
+def test_a_change_by_its_number_says_what_stands_in_its_way(gallery, tmp_path):
+    root, _ = fill(gallery, tmp_path, 3)
+    one, two, three = gallery.items()
+    first = gallery.set_labels({one.id: "x", two.id: "x"}, source="user").number
+    gallery.set_labels({one.id: "y"}, source="user")
+    with pytest.raises(InputError, match=f"item {one.key} was changed again since change 1") as no:
+        gallery.undo(first)
+    assert no.value.path == one.path
+    assert "by hand" in no.value.remedy
+    taken = gallery.remove([three.id]).number
+    gallery.add(root, [entry(os.fsdecode(three.path), np.ones(DIM), digest=b"new".ljust(32))])
+    with pytest.raises(InputError, match="its path is another item's now"):
+        gallery.undo(taken)
+    for senseless in (0, -1, 10**15):
+        with pytest.raises(InputError, match=f"no change {senseless}"):
+            gallery.undo(senseless)
+
+
+def test_a_relocation_is_taken_back_by_its_number(gallery, tmp_path):
+    fill(gallery, tmp_path, 1)
+    places = [os.fsencode(tmp_path / name) for name in ("photos", "b", "c")]
+    for place in places[1:]:
+        os.mkdir(place)
+    gallery.relocate(places[0], places[1])
+    gallery.relocate(places[1], places[2])
+    with pytest.raises(InputError, match="relocated again since change 1"):
+        gallery.undo(1)
+    gallery.undo(2)
+    gallery.undo(1)
+    assert gallery.roots()[0].place == places[0]
+
+
+def test_what_compact_makes_final_is_said_to_be(gallery, tmp_path):
+    fill(gallery, tmp_path, 4)
+    one, two, three, four = gallery.items()
+    gallery.set_labels({one.id: "x"}, source="user")
+    gallery.set_labels({two.id: "x", four.id: "x"}, source="user")
+    gallery.remove([one.id, two.id], by="index")
+    gallery.remove([three.id])
+    gallery.compact()
+    for number in (1, 3, 4):
+        with pytest.raises(InputError, match=f"change {number} was made final by compact"):
+            gallery.undo(number)
+    with pytest.raises(InputError, match=f"item {two.key} of change 2 is gone"):
+        gallery.undo(2)
+    assert gallery.undo()["number"] == 2  # of what is left of it
+    assert gallery.items() == [four]
+    assert gallery.undo() is None
+
+
+def test_a_vector_that_compact_gave_up_does_not_come_back(gallery, tmp_path, monkeypatch):
+    fill(gallery, tmp_path, 2)
+    gallery.remove([gallery.items()[0].id])
+    gallery.store.compact()  # killed before it put on record what is final
+    for number in (1, None):
+        with pytest.raises(InputError, match="compact gave up its vector"):
+            gallery.undo(number)
+    assert len(gallery) == 1
+
+
+def test_undo_reads_no_more_of_the_history_than_it_needs(gallery, tmp_path, monkeypatch):
+    fill(gallery, tmp_path, 1)
+    (item,) = gallery.items()
+    for n in range(30):
+        gallery.set_labels({item.id: str(n)}, source="user")
+    real, read = gallery.store.documents, []
+
+    def noted(prefix):
+        found = real(prefix)
+        read.extend(name for name in found if name.startswith("history/"))
+        return found
+
+    monkeypatch.setattr(gallery.store, "documents", noted)
+    gallery.set_labels({item.id: "last"}, source="user")
+    assert read == []
+    assert [gallery.undo()["number"] for _ in range(2)] == [31, 30]
+    assert len(read) <= 6
+
+
+def test_documents_are_found_by_the_beginning_of_their_names(gallery):
+    names = ["a", "a/", "a/1", "a/10", "a/\U0010fffe", "a0", "b", "A/"]
+    for name in names:
+        gallery.store.put_document(name, name)
+    for prefix in ("", "a", "a/", "a/1", "b", "c"):
+        wanted = sorted(name for name in names if name.startswith(prefix))
+        assert [n for n in gallery.store.names(prefix) if n in names] == wanted
+        assert [n for n in gallery.store.documents(prefix) if n in names] == wanted
 
 
 def test_an_index_label_never_replaces_a_users(gallery, tmp_path):
     fill(gallery, tmp_path, 2, labels=("a",))
     one, two = (item.id for item in gallery.items())
     gallery.set_labels({one: None}, source="user")
-    assert gallery.set_labels({one: "b", two: "b"}, source="folder") == 1
+    assert gallery.set_labels({one: "b", two: "b"}, source="folder").count == 1
     assert {item.id: item.label for item in gallery.items()} == {one: None, two: "b"}
 
 
@@ -341,8 +511,8 @@ def test_one_process_appends_while_labels_change(gallery, tmp_path):
         assert ready.wait(60)
         with pytest.raises(GalleryBusy), gallery.appending():
             pass
-        assert gallery.set_labels({gallery.items()[0].id: "b"}, source="user") == 1
-        assert gallery.remove([gallery.items()[1].id]) == 1
+        assert gallery.set_labels({gallery.items()[0].id: "b"}, source="user").count == 1
+        assert gallery.remove([gallery.items()[1].id]).count == 1
     finally:
         release.set()
         process.join(60)

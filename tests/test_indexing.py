@@ -4,18 +4,15 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fakes import fake_embedder
+from fakes import fake_embedder, start_indexing
 from houndsight import Gallery, InputError, images, index
-from houndsight.errors import FingerprintMismatch, GalleryBusy
+from houndsight.errors import FingerprintMismatch, GalleryBusy, ModelError
 
 
 def draw(path, seed, size=(40, 30)):
@@ -376,36 +373,118 @@ def test_an_error_in_the_middle_keeps_what_was_committed(place, tmp_path):
     assert report.new == embedder.runtime.images == 47 - 16
 
 
-VICTIM = """
-import sys, time
-sys.path.insert(0, {tests!r})
-from fakes import fake_embedder
-from houndsight import index
-embedder = fake_embedder()
-run = embedder.runtime.run
-def slow(pixels, outputs):
-    time.sleep(0.01)
-    return run(pixels, outputs)
-embedder.runtime.run = slow
-def progress(now):
-    print(now.done, flush=True)
-index({photos!r}, {gallery!r}, embedder=embedder, progress=progress)
-"""
+@pytest.fixture
+def many(tmp_path):
+    for n in range(40):
+        draw(tmp_path / "many" / f"{n}.png", 100 + n)
+    (tmp_path / "many" / "bad.jpg").write_text("no photo")
+    return tmp_path / "many"
+
+
+def test_how_far_indexing_is_can_be_told_by_others(many, tmp_path):
+    seen = []
+
+    def progress(now):
+        with Gallery(tmp_path / "gallery") as other:
+            there = other.indexing()
+            # What is on record is what is committed, no more and no less.
+            assert there.done == now.done == len(other) + len(other.skipped())
+            assert there.total == now.total == 41
+            assert 0 <= there.seconds <= now.seconds + 0.001
+            assert 0 <= there.idle_s < 30
+            seen.append(there.done)
+
+    Gallery.create(tmp_path / "gallery", fake_embedder()).close()
+    with Gallery(tmp_path / "gallery") as gallery:
+        assert gallery.indexing() is None
+        index(many, tmp_path / "gallery", embedder=fake_embedder(), progress=progress)
+        assert seen[-1] == 41
+        assert len(seen) >= 3
+        assert seen == sorted(seen)
+        assert gallery.indexing() is None
+        assert gallery.verify() == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_an_indexing_that_ends_early_is_not_under_way(many, tmp_path, error):
+    def stop(now):
+        raise error
+
+    with pytest.raises(error):
+        index(many, tmp_path / "gallery", embedder=fake_embedder(), progress=stop)
+    with Gallery(tmp_path / "gallery") as gallery:
+        assert 0 < len(gallery) < 40
+        assert gallery.indexing() is None
+
+
+def test_a_network_that_cannot_be_loaded_leaves_no_indexing_under_way(many, tmp_path, monkeypatch):
+    Gallery.create(tmp_path / "gallery", fake_embedder()).close()
+    found = []
+
+    def lost(self, progress=None):
+        found.append(self.indexing())
+        raise ModelError("its weights are gone")
+
+    monkeypatch.setattr(Gallery, "embedder", lost)
+    with pytest.raises(ModelError):
+        index(many, tmp_path / "gallery")
+    assert (found[0].done, found[0].total) == (0, 41)
+    with Gallery(tmp_path / "gallery") as gallery:
+        assert gallery.indexing() is None
+
+
+def test_a_killed_indexing_is_told_by_its_idleness(many, tmp_path):
+    process = start_indexing(many, tmp_path / "gallery", wait=0.2)
+    done = int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+    with Gallery(tmp_path / "gallery") as gallery:
+        left = gallery.indexing()
+        assert done <= left.done < left.total == 41
+        time.sleep(0.05)
+        assert gallery.indexing().idle_s >= left.idle_s + 0.05
+        body = gallery.store.documents("indexing")["indexing"]
+        for time_, least, most in (
+            ("2020-01-01T00:00:00+00:00", 1e8, 1e12),
+            ("9999-01-01T00:00:00+00:00", 0, 0),  # a clock that was set back
+        ):
+            gallery.store.put_document("indexing", {**body, "time": time_})
+            assert least <= gallery.indexing().idle_s <= most
+        index(many, tmp_path / "gallery", embedder=fake_embedder())
+        assert gallery.indexing() is None
+        # Also by one that finds nothing to do.
+        gallery.store.put_document("indexing", body)
+        assert index(many, tmp_path / "gallery", embedder=fake_embedder()).embedded == 0
+        assert gallery.indexing() is None
+
+
+def test_a_batch_that_fails_leaves_the_count_where_it_was(many, tmp_path, monkeypatch):
+    real, seen = Gallery.add, []
+
+    def fail_at_the_third(self, root, batch, **more):
+        done = real(self, root, batch, **more)
+        seen.append(len(batch))
+        if len(seen) == 3:
+            with Gallery(self.place) as other:
+                seen.append(other.indexing().done)
+                assert other.indexing().done == len(other) + len(other.skipped())
+            raise ZeroDivisionError
+        return done
+
+    monkeypatch.setattr(Gallery, "add", fail_at_the_third)
+    with pytest.raises(ZeroDivisionError):
+        index(many, tmp_path / "gallery", embedder=fake_embedder())
+    assert seen[3] == seen[0] + seen[1]
 
 
 def test_kill_at_random_moments_loses_and_doubles_nothing(tmp_path):
     photos = tmp_path / "photos"
     for n in range(200):
         draw(photos / f"label{n % 7}" / f"{n}.png", n, size=(32, 32))
-    code = VICTIM.format(
-        tests=str(Path(__file__).parent), photos=str(photos), gallery=str(tmp_path / "gallery")
-    )
     dice = random.Random(0)
     promised, kills, started = 0, 0, time.monotonic()
     while kills < 25 and time.monotonic() - started < 60:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = start_indexing(photos, tmp_path / "gallery", wait=0.01)
         # From before the first line of code to the middle of a commit.
         lines = dice.choice([0, 1, 1, 2])
         done = [int(process.stdout.readline() or 0) for _ in range(lines)]

@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from houndsight.adding import Added as Added
+    from houndsight.adding import add_photo as add_photo
     from houndsight.approximation import Recall as Recall
     from houndsight.approximation import measured_recall as measured_recall
     from houndsight.combining import search_combined as search_combined
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from houndsight.evaluation import evaluate as evaluate
     from houndsight.explaining import Explanation as Explanation
     from houndsight.explaining import explain as explain
+    from houndsight.gallery import Change as Change
     from houndsight.gallery import Gallery as Gallery
     from houndsight.indexing import IndexReport as IndexReport
     from houndsight.indexing import Progress as Progress
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "voting": "Vote classify classify_queries",
+    "adding": "Added add_photo",
     "approximation": "Recall measured_recall",
     "combining": "search_combined",
     "cropping": "Crop View",
@@ -81,7 +85,7 @@ _HOMES = {
     "HoundsightError ImageError InputError ModelError NewerFormat NotAGallery WeightsUnavailable",
     "evaluation": "Comparison Report compare evaluate",
     "explaining": "Explanation explain",
-    "gallery": "Gallery",
+    "gallery": "Change Gallery",
     "indexing": "IndexReport Progress index",
     "learning": "LearnReport calibrate learn",
     "metrics": "Estimate",

@@ -15,7 +15,19 @@ from PIL import Image, UnidentifiedImageError
 from houndsight.errors import ImageError, InputError, printable
 from houndsight.types import Skipped
 
-__all__ = ["Decoded", "File", "Found", "Listing", "decode", "find", "is_photo", "read", "thumbnail"]
+__all__ = [
+    "Decoded",
+    "File",
+    "Found",
+    "Listing",
+    "check_size",
+    "decode",
+    "extension",
+    "find",
+    "is_photo",
+    "read",
+    "thumbnail",
+]
 
 EXTENSIONS = frozenset(b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .avif".split())
 # "JPEG" opens MPO too (a JPEG with further pictures behind the first, as phones write them);
@@ -312,6 +324,53 @@ def decode(data: bytes, *, path: bytes, at_least: int) -> Decoded:
         if orientation >= 5:
             size = size[::-1]
     return Decoded(image, *size)
+
+
+def check_size(data: bytes, *, path: bytes, most: int) -> None:
+    """Refuse what is no photo, or has too many pixels, before any of them is decoded.
+
+    Parameters
+    ----------
+    data
+        The file's bytes.
+    path
+        Named in errors.
+    most
+        Pixels that it may have.
+
+    Raises
+    ------
+    ImageError
+        If it has more, or its first bytes are those of no photo.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            pixels = opened.width * opened.height
+    except (UnidentifiedImageError, OSError):
+        raise ImageError(_what_instead(data), path=path) from None
+    except Image.DecompressionBombError:
+        pixels = most + 1
+    except Exception as error:  # as in decode
+        raise ImageError(f"is damaged: {printable(str(error))}", path=path) from None
+    if pixels > most:
+        raise ImageError(
+            f"holds more than {most / 1e6:.0f} megapixels",
+            path=path,
+            remedy="Make it smaller",
+        )
+
+
+def extension(data: bytes) -> str:
+    """Return how a photo's name ends by its bytes, ``.jpg`` for example.
+
+    Parameters
+    ----------
+    data
+        Bytes that `decode` takes.
+    """
+    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+        kind = str(opened.format)
+    return {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}.get(kind, f".{kind.lower()}")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -168,27 +168,29 @@ def index(
         plan = _plan(library, root, listing, restore=restore)
         relabelled = library.set_labels(
             {item.id: label_of(item.path) for item in plan.unchanged}, source=source or "none"
-        )
+        ).count
         library.forget_skipped(root, keep=plan.still_skipped, unseen=listing.unseen)
         library.add(root, listing.skipped)
         library.touch(plan.touched)
         counts: Counter[str] = Counter()
-        if plan.work:
-            made = load()
-            read = _reader(library, made, root, label_of, source)
-            tidied = 0
-            for done in _take_in(library, made, root, plan, read, restore=restore):
-                counts += done
-                if counts["embedded"] - tidied >= TIDY:
-                    library.tidy()
-                    tidied = counts["embedded"]
-                if progress is not None:
-                    committed = sum(counts[kind] for kind in _KINDS)
-                    progress(Progress(committed, len(plan.work), time.monotonic() - started))
-        # What was found under another path meanwhile is loose no more.
-        gone = [item.id for item in plan.gone if item.id in plan.loose]
-        removed = library.remove([*gone, *_spoilt(library, root)], by="index")
-        library.tidy()
+        with library.told_indexing():
+            if plan.work:
+                library.tell_indexing(0, len(plan.work), time.monotonic() - started)
+                made = load()
+                read = _reader(library, made, root, label_of, source)
+                tidied = 0
+                for done in _take_in(library, made, root, plan, read, started, restore=restore):
+                    counts += done
+                    if counts["embedded"] - tidied >= TIDY:
+                        library.tidy()
+                        tidied = counts["embedded"]
+                    if progress is not None:
+                        committed = sum(counts[kind] for kind in _KINDS)
+                        progress(Progress(committed, len(plan.work), time.monotonic() - started))
+            # What was found under another path meanwhile is loose no more.
+            gone = [item.id for item in plan.gone if item.id in plan.loose]
+            removed = library.remove([*gone, *_spoilt(library, root)], by="index").count
+            library.tidy()
         return IndexReport(
             new=counts["new"],
             changed=counts["changed"],
@@ -345,10 +347,12 @@ def _take_in(
     root: Root,
     plan: _Plan,
     read: Callable[[Found], _Read],
+    started: float,
     *,
     restore: bool,
 ) -> Generator[Counter[str]]:
     """Embed and store batch by batch; yields what each commit has done."""
+    at = 0
     with closing(embedder.stream(plan.work, read)) as batches:
         for batch in batches:
             entries = [
@@ -356,6 +360,9 @@ def _take_in(
                 for one, vector in batch
             ]
             retry = {one.entry.path: one.changed for one, _ in batch if one.changed}
-            done = gallery.add(root, entries, loose=plan.loose, restore=restore, retry=retry)
+            at += len(batch)
+            with gallery.store.transaction():
+                done = gallery.add(root, entries, loose=plan.loose, restore=restore, retry=retry)
+                gallery.tell_indexing(at, len(plan.work), time.monotonic() - started)
             done["embedded"] = sum(vector is not None for _, vector in batch)
             yield done

@@ -22,7 +22,7 @@ class Item:
     id
         63-bit number, kept through rename, edit and relabel; shown as 16 hex digits (`key`).
     root
-        Number of the indexed root that the photo belongs to.
+        Number of the indexed root that the photo belongs to; 0: it was added by hand.
     path
         Path relative to the root, in bytes, so that any file name can be kept.
     label, label_source

@@ -1,8 +1,8 @@
-"""Commands that look after a gallery: info, verify, labels, removals, export."""
+"""Commands that look after a gallery: info, verify, add, labels, removals, undo, export."""
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +14,14 @@ from houndsight.cli.console import (
     gallery_option,
     json_option,
     out,
+    reopen_embedder,
+    show_skipped,
     write_json,
 )
-from houndsight.errors import DamagedGallery, printable
+from houndsight.errors import DamagedGallery, ImageError, InputError, printable
+
+if TYPE_CHECKING:
+    from houndsight.gallery import Change
 
 __all__ = ["COMMANDS"]
 
@@ -96,6 +101,55 @@ def verify(gallery: str) -> int:
     return DONE
 
 
+@click.command(epilog="Example: houndsight add -g my-gallery dog.jpg --label Beagle")
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
+@gallery_option
+@click.option("--label", metavar="LABEL", help="Their label; none unless given.")
+@json_option
+def add(photos: tuple[str, ...], gallery: str, label: str | None, as_json: bool) -> int:
+    """Copy single photos into the gallery, where indexing never removes them.
+
+    A photo that is in it already is refused.
+    """
+    from houndsight.adding import add_photo
+    from houndsight.gallery import Gallery
+    from houndsight.labels import clean
+    from houndsight.render.records import skipped_records
+    from houndsight.types import Skipped
+
+    if label is not None and clean(label) is None:
+        raise click.UsageError("The label is empty; leave --label out for photos without one.")
+    added: list[dict[str, Any]] = []
+    skipped: list[Skipped] = []
+    with Gallery(gallery) as library:
+        embedder = reopen_embedder(library)
+        for photo in map(absolute, photos):
+            try:
+                made = add_photo(library, embedder, photo, label=label)
+            except (ImageError, InputError) as error:
+                remedy = "" if error.remedy is None else f". {error.remedy}"
+                skipped.append(Skipped(photo, error.cause + remedy))
+                continue
+            record = {"photo": os.fsdecode(photo), "id": made.item.key, "label": made.item.label}
+            kept = os.fsdecode(library.path_of(made.item))
+            added.append({**record, "path": kept, "change": made.change.number})
+            if not as_json:
+                out().print(f"{printable(photo)}: {made.item.key}, {_said('added', made.change)}")
+        library.tidy()
+    if as_json:
+        write_json({"added": added, "skipped": skipped_records(skipped)})
+    code = show_skipped(skipped)
+    if not added:
+        raise InputError("none of the photos was added", path=gallery)
+    return code
+
+
+def _said(what: str, change: "Change") -> str:
+    """Return what was done, and how to take it back where anything was."""
+    undo = f", change {change.number}; houndsight undo {change.number} takes it back"
+    return what if change.number is None else what + undo
+
+
 @click.command(epilog="Example: houndsight remove -g my-gallery photos/blurred.jpg")
 @click.argument("items", nargs=-1, required=True, metavar="ITEM...")
 @gallery_option
@@ -107,8 +161,8 @@ def remove(items: tuple[str, ...], gallery: str) -> int:
     from houndsight.gallery import Gallery
 
     with Gallery(gallery) as library:
-        count = library.remove([library.find(item).id for item in items])
-    out().print(f"{count:,} removed; houndsight undo takes it back")
+        change = library.remove([library.find(item).id for item in items])
+    out().print(_said(f"{change.count:,} removed", change))
     return DONE
 
 
@@ -130,31 +184,38 @@ def label(items: tuple[str, ...], no_label: bool, gallery: str) -> int:
         if text is not None and os.path.isfile(text):
             raise click.UsageError(f"{printable(text)} is a file; give the label last.")
         wanted = {library.find(name).id: text for name in names}
-        count = library.set_labels(wanted, source="user")
-    out().print(f"{count:,} labelled; houndsight undo takes it back")
+        change = library.set_labels(wanted, source="user")
+    out().print(_said(f"{change.count:,} labelled", change))
     return DONE
 
 
 @click.command(epilog="Example: houndsight undo -g my-gallery")
+@click.argument("change", required=False, type=click.IntRange(1), metavar="[CHANGE]")
 @gallery_option
-def undo(gallery: str) -> int:
-    """Take back the last change of labels, removal or relocation that was not taken back yet."""
+def undo(change: int | None, gallery: str) -> int:
+    """Take back a change of labels, a removal, a photo added by hand or a relocation.
+
+    CHANGE is its number; the last that was not taken back yet unless given.
+    """
     from houndsight.gallery import Gallery
 
     with Gallery(gallery) as library:
-        body = library.undo()
+        body = library.undo(change)
     if body is None:
         out().print("there is nothing to undo")
     else:
         size = f"of {len(body['changes']):,} photos " if "changes" in body else ""
-        out().print(f"taken back: {body['action']} {size}by {body['by']}, {body['time']}")
+        out().print(
+            f"taken back: change {body['number']}, {body['action']} {size}by {body['by']}, "
+            f"{body['time']}"
+        )
     return DONE
 
 
 @click.command(epilog="Example: houndsight compact -g my-gallery")
 @gallery_option
 def compact(gallery: str) -> int:
-    """Give back the room of removed and superseded vectors; earlier removals become final."""
+    """Give back the room of what was removed or superseded; earlier removals become final."""
     from houndsight.gallery import Gallery
 
     with Gallery(gallery) as library:
@@ -192,4 +253,4 @@ def export(output: str, gallery: str) -> int:
     return DONE
 
 
-COMMANDS = [info, verify, remove, label, undo, compact, relocate, export]
+COMMANDS = [info, verify, add, remove, label, undo, compact, relocate, export]

@@ -1,16 +1,25 @@
-"""Changes that can be undone: labels, removals, and where a root is."""
+"""Changes that can be undone: labels, removals, photos added by hand, and where a root is."""
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from houndsight.errors import InputError, printable
 from houndsight.stores import Store
 from houndsight.types import Item
 
-__all__ = ["History"]
+__all__ = ["Change", "History"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change by its number on record (None where nothing changed), and how many items it met."""
+
+    number: int | None
+    count: int
 
 
 class History:
@@ -20,9 +29,10 @@ class History:
     """
 
     store: Store
+    place: Path
 
-    def set_labels(self, labels: Mapping[int, str | None], *, source: str) -> int:
-        """Give items labels, by id; None takes a label away. Returns how many changed.
+    def set_labels(self, labels: Mapping[int, str | None], *, source: str) -> Change:
+        """Give items labels, by id; None takes a label away.
 
         A label whose source is ``user`` is only changed by the source ``user``.
         """
@@ -36,20 +46,19 @@ class History:
                     continue
                 if (item.label, item.label_source) != (label, origin):
                     changes[item] = {"label": label, "label_source": origin}
-            self._change("label", source, changes)
-        return len(changes)
+            return self._change("label", source, changes)
 
-    def remove(self, ids: Collection[int], *, by: str = "user") -> int:
-        """Take items out; their photos stay where they are. Returns how many were taken out.
+    def remove(self, ids: Collection[int], *, by: str = "user") -> Change:
+        """Take items out; their photos stay where they are.
 
         Indexing again does not bring back what the ``user`` removed, unless the file has changed.
+        Copies of photos that were added by hand are deleted when the gallery is compacted.
         """
         with self.store.transaction():
             changes = {
                 item: {"removed": by} for item in self.store.items(ids) if item.removed is None
             }
-            self._change("remove", by, changes)
-        return len(changes)
+            return self._change("remove", by, changes)
 
     def relocate(self, old: bytes, new: bytes) -> None:
         """Say that a root has moved; its items keep their ids.
@@ -79,24 +88,35 @@ class History:
             moved = {"root": number, "before": os.fsdecode(old), "after": os.fsdecode(new)}
             self._record({"action": "relocate", "by": "user", **moved})
 
-    def undo(self) -> dict[str, Any] | None:
-        """Take back the last change that was not taken back yet; returns its record, or None.
+    def undo(self, number: int | None = None) -> dict[str, Any] | None:
+        """Take back a change.
+
+        Parameters
+        ----------
+        number
+            Which change, whatever came after it; the last that was not taken back yet when None.
+
+        Returns
+        -------
+        dict or None
+            What is on record of the change, and its ``number``; None if there is none left.
 
         Raises
         ------
         InputError
-            If it cannot be taken back: the path is another item's now, or another root's.
+            If it cannot be taken back: its path is another item's now, or another root's, or its
+            vector was given up. With a number also if there is no such change, it was taken back
+            already, or what it changed was changed again since.
         """
         with self.store.transaction():
-            left = {
-                name: body
-                for name, body in self.store.documents("history/").items()
-                if not body["undone"]
-            }
-            if not left:
+            name = self._last() if number is None else f"history/{number:012d}"
+            if name is None:
                 return None
-            name = max(left)
-            body: dict[str, Any] = left[name]
+            body: dict[str, Any] | None = self.store.documents(name).get(name)
+            if body is None:
+                raise InputError(f"there is no change {number}", path=self.place)
+            if number is not None:
+                self._check_untouched(number, body)
             if body["action"] == "relocate":
                 roots = self.store.documents("roots")["roots"]
                 if any(root["place"] == body["before"] for root in roots.values()):
@@ -106,41 +126,95 @@ class History:
             else:
                 self._restore({int(key, 16): before for key, before, _ in body["changes"]})
             self.store.put_document(name, {**body, "undone": True})
-        return body
+        return {"number": _number(name), **body}
+
+    def _last(self) -> str | None:
+        """Return the name of the newest change that was not taken back."""
+        for name in reversed(self.store.names("history/")):
+            if not self.store.documents(name)[name]["undone"]:
+                return name
+        return None
+
+    def _check_untouched(self, number: int, body: Mapping[str, Any]) -> None:
+        """Raise InputError if a change was taken back, or what it gave is no longer so."""
+        if body["undone"]:
+            why = "was made final by compact" if body.get("final") else "was taken back already"
+            raise InputError(f"change {number} {why}", path=self.place)
+        by_hand = "Change it again by hand, or take back the later change first"
+        if body["action"] == "relocate":
+            roots = self.store.documents("roots")["roots"]
+            if roots[body["root"]]["place"] != body["after"]:
+                raise InputError(
+                    f"was relocated again since change {number}",
+                    path=roots[body["root"]]["place"],
+                    remedy=by_hand,
+                )
+            return
+        ids = [int(key, 16) for key, *_ in body["changes"]]
+        items = {item.key: item for item in self.store.items(ids)}
+        for key, _, after in body["changes"]:
+            if key not in items:
+                raise InputError(
+                    f"item {key} of change {number} is gone, compact has forgotten it",
+                    path=self.place,
+                )
+            if any(getattr(items[key], name) != value for name, value in after.items()):
+                raise InputError(
+                    f"item {key} was changed again since change {number}",
+                    path=items[key].path,
+                    remedy=by_hand,
+                )
 
     def _restore(self, before: Mapping[int, Mapping[str, Any]]) -> None:
         items = self.store.items(before)
-        # Who is at the path now, for an item that would come back to it.
-        for item in items:
-            back = item.removed is not None and "removed" in before[item.id]
-            rivals = self.store.at(item.root, [item.path]) if back else []
+        back = [
+            item
+            for item in items
+            if item.removed is not None and before[item.id].get("removed", "") is None
+        ]
+        there = {item.id for item in self.store.with_digests({item.digest for item in back})}
+        for item in back:
+            if item.id not in there:
+                raise InputError("cannot come back: compact gave up its vector", path=item.path)
+            # Who is at the path now?
+            rivals = self.store.at(item.root, [item.path])
             if any(rival.removed is None for rival in rivals):
                 raise InputError("cannot come back: its path is another item's now", path=item.path)
         self.store.put([replace(item, **before[item.id]) for item in items], {})
 
     def _make_final(self) -> None:
-        """Put removals that can no longer be undone on record as such: their vectors are gone."""
+        """Put changes that can no longer be undone on record as such.
+
+        Those are removals of which a vector was given up, and what is of forgotten items alone.
+        """
         with self.store.transaction():
             for name, body in self.store.documents("history/").items():
-                if body["action"] == "remove" and not body["undone"]:
-                    ids = {int(key, 16) for key, *_ in body["changes"]}
-                    items = self.store.items(ids)
-                    there = self.store.with_digests({item.digest for item in items})
-                    if not ids <= {item.id for item in there}:
-                        self.store.put_document(name, {**body, "undone": True})
+                if body["undone"] or "changes" not in body:
+                    continue
+                ids = {int(key, 16) for key, *_ in body["changes"]}
+                items = self.store.items(ids)
+                there = self.store.with_digests({item.digest for item in items})
+                given_up = not ids <= {item.id for item in there}
+                if not items or (body["action"] == "remove" and given_up):
+                    self.store.put_document(name, {**body, "undone": True, "final": True})
 
-    def _change(self, action: str, by: str, changes: Mapping[Item, Mapping[str, Any]]) -> None:
+    def _change(self, action: str, by: str, changes: Mapping[Item, Mapping[str, Any]]) -> Change:
         if not changes:
-            return
+            return Change(None, 0)
         self.store.put([replace(item, **after) for item, after in changes.items()], {})
         rows = [
             [item.key, {name: getattr(item, name) for name in after}, dict(after)]
             for item, after in changes.items()
         ]
-        self._record({"action": action, "by": by, "changes": rows})
+        number = self._record({"action": action, "by": by, "changes": rows})
+        return Change(number, len(rows))
 
-    def _record(self, body: dict[str, Any]) -> None:
-        last = max(self.store.documents("history/"), default="history/0")
-        number = int(last.split("/")[1]) + 1
+    def _record(self, body: dict[str, Any]) -> int:
+        number = max(map(_number, self.store.names("history/")), default=0) + 1
         time = datetime.now(UTC).isoformat(timespec="seconds")
         self.store.put_document(f"history/{number:012d}", {"time": time, "undone": False, **body})
+        return number
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("history/"))

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,18 @@ from houndsight.errors import GalleryError, InputError, printable
 from houndsight.stores import Store
 from houndsight.types import Item, Skipped
 
-__all__ = ["Entry", "Intake", "Root", "inside"]
+__all__ = ["BY_HAND", "PHOTOS", "Entry", "Intake", "Root", "inside"]
+
+# The root of photos added by hand, and its folder in the gallery.
+BY_HAND, PHOTOS = 0, "photos"
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """An indexed folder: its number, its place, and where its labels come from."""
+    """An indexed folder: its number (from 1), its place, and where its labels come from.
+
+    Number 0 is the gallery's own folder of photos added by hand.
+    """
 
     number: int
     place: bytes
@@ -56,6 +63,7 @@ class Intake:
     """The part of a gallery that takes photos in."""
 
     store: Store
+    place: Path
 
     def _keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
         raise NotImplementedError
@@ -68,6 +76,19 @@ class Intake:
             for number, root in sorted(known.items(), key=lambda pair: int(pair[0]))
         ]
 
+    @property
+    def by_hand(self) -> Root:
+        """The root of photos added by hand; in the gallery's folder, so that it moves with it."""
+        return Root(BY_HAND, os.path.abspath(os.fsencode(self.place / PHOTOS)), "none")
+
+    def places(self) -> dict[int, bytes]:
+        """Return where the photos of every root are, by its number; of those added by hand too."""
+        return {root.number: root.place for root in (self.by_hand, *self.roots())}
+
+    def path_of(self, item: Item) -> bytes:
+        """Return where an item's photo is, or was when its root was last indexed."""
+        return os.path.join(self.places()[item.root], item.path)
+
     def root(self, place: bytes, labels: str | None) -> Root:
         """Return the root at a place, made if need be.
 
@@ -76,8 +97,15 @@ class Intake:
         Raises
         ------
         InputError
-            If the place lies inside another root, whose photos it would double.
+            If the place lies inside another root, or among the photos added by hand, which it
+            would double.
         """
+        if inside(place, self.by_hand.place):
+            raise InputError(
+                "holds photos that were added by hand, which are in the gallery already",
+                path=place,
+                remedy="Index a folder of your own",
+            )
         with self.store.transaction():
             known = self.store.documents("roots")["roots"]
             number = self.known_root(place)

@@ -24,9 +24,9 @@ from houndsight.errors import (
     ImageError,
     InputError,
 )
-from houndsight.gallery.history import History
-from houndsight.gallery.intake import Intake
+from houndsight.gallery.by_hand import ByHand
 from houndsight.gallery.spaces import Spaces
+from houndsight.gallery.underway import Watched
 from houndsight.maps import Base, Space
 from houndsight.stores import Store
 from houndsight.stores.layout import CATALOGUE
@@ -41,7 +41,7 @@ TOGETHER = 2048
 NETWORK = "network.onnx"
 
 
-class Gallery(Intake, History, Spaces):
+class Gallery(ByHand, Spaces, Watched):
     """A gallery in a folder.
 
     Parameters
@@ -105,9 +105,13 @@ class Gallery(Intake, History, Spaces):
     def __len__(self) -> int:
         return sum(self.store.labels().values())
 
-    def items(self) -> list[Item]:
-        """Return the items in the gallery, by id."""
-        return [item for item in self.store.items() if item.removed is None]
+    def items(self, ids: Collection[int] | None = None) -> list[Item]:
+        """Return the items in the gallery, or those of them that are named; by id."""
+        return [item for item in self.store.items(ids) if item.removed is None]
+
+    def ids(self, where: Where | None = None) -> NDArray[np.int64]:
+        """Return the ids of items, int64 (n,), in the order in which they came in."""
+        return self.store.ids(where or Where())
 
     def labels(self) -> Counter[str]:
         """Return how many items have each label."""
@@ -116,18 +120,13 @@ class Gallery(Intake, History, Spaces):
 
     def skipped(self) -> list[Skipped]:
         """Return the files that indexing could not take in, with the reason for each."""
-        places = {root.number: root.place for root in self.roots()}
+        places = self.places()
         return [
             Skipped(os.path.join(places[int(root)], bytes.fromhex(path)), body["reason"])
             for (_, root, path), body in (
                 (name.split("/"), body) for name, body in self.store.documents("skipped/").items()
             )
         ]
-
-    def path_of(self, item: Item) -> bytes:
-        """Return where an item's photo is, or was when its root was last indexed."""
-        place = next(root.place for root in self.roots() if root.number == item.root)
-        return os.path.join(place, item.path)
 
     def vectors(self, items: Sequence[Item]) -> Vectors:
         """Return the stored vectors of items, (n, dim)."""
@@ -153,9 +152,9 @@ class Gallery(Intake, History, Spaces):
             if len(path) == 16 and int(path, 16) < 1 << 63:
                 found.update((item.id, item) for item in self.store.items([int(path, 16)]))
         full = os.path.abspath(path)
-        for root in self.roots():
-            for candidate in {path, os.path.relpath(full, root.place)}:
-                found.update((item.id, item) for item in self.store.at(root.number, [candidate]))
+        for number, place in self.places().items():
+            for candidate in {path, os.path.relpath(full, place)}:
+                found.update((item.id, item) for item in self.store.at(number, [candidate]))
         live = [item for item in found.values() if item.removed is None]
         if len(live) != 1:
             many = ", ".join(item.key for item in live)
@@ -364,15 +363,17 @@ class Gallery(Intake, History, Spaces):
                 self._network()
             except DamagedGallery as error:
                 damage.append(f"{NETWORK}: {error.cause}")
-        return damage
+        return damage or list(self._damaged_photos())
 
     def compact(self) -> int:
-        """Give back the room of removed and superseded vectors; returns bytes gained.
+        """Give back the room of what was removed or superseded; returns bytes gained.
 
-        Removals before it can no longer be undone.
+        That is vectors, and copies of photos that were added by hand. Removals before it can no
+        longer be undone.
         """
         gained = self.store.compact()
         self._make_final()
+        gained += self._delete_photos()
         self.tidy()
         return gained
 

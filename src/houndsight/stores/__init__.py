@@ -24,11 +24,18 @@ class Store(Protocol):
         ...
 
     def appending(self) -> AbstractContextManager[None]:
-        """Hold the right to add vectors; GalleryBusy if another process holds it."""
+        """Hold the right to add many vectors; GalleryBusy if another process holds it.
+
+        A transaction that puts a few vectors needs it not, and loses none beside one who holds it.
+        """
         ...
 
     def items(self, ids: Collection[int] | None = None) -> list[Item]:
         """Return items by id, all when `ids` is None; removed ones too; ordered by id."""
+        ...
+
+    def ids(self, where: Where) -> NDArray[np.int64]:
+        """Return the ids of live items, (n,), in the order in which their vectors were added."""
         ...
 
     def labels(self) -> dict[str | None, int]:

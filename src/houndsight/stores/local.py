@@ -29,6 +29,8 @@ from houndsight.types import Item, Where
 __all__ = ["LocalStore"]
 
 T = TypeVar("T")
+# Behind every name that begins alike, so that such names are found by their index.
+LAST = "\U0010ffff"
 
 
 class LocalStore:
@@ -176,7 +178,11 @@ class LocalStore:
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[None]:
-        """Hold the right to add vectors; GalleryBusy if another process holds it."""
+        """Hold the right to add many vectors; GalleryBusy if another process holds it.
+
+        It keeps a second indexing, or a compact, from starting for nothing. What keeps vectors
+        whole is the catalogue's write lock, see `_append`.
+        """
         lock = FileLock(self.folder / "append.lock")
         try:
             lock.acquire(timeout=0)
@@ -206,7 +212,12 @@ class LocalStore:
             )
 
     def _append(self, vectors: list[NDArray[np.float32]]) -> list[tuple[int, int]]:
-        """Write rows behind the last that counts; returns (row, crc) of each."""
+        """Write rows behind the last that counts; returns (row, crc) of each.
+
+        Safe beside a process that is indexing or compacts, with no further lock: file and end are
+        looked up within BEGIN IMMEDIATE, and no other process writes a row, or another file, until
+        the rows are named by this transaction's commit. Both of those go by the same rule.
+        """
         block = np.ascontiguousarray(np.stack(vectors), dtype="<f4")
         if block.shape[1] != self.dim:
             raise GalleryError(
@@ -256,6 +267,11 @@ class LocalStore:
         """Return items by id, all when `ids` is None; removed ones too; ordered by id."""
         return self._items("id", ids)
 
+    def ids(self, where: Where) -> NDArray[np.int64]:
+        """Return the ids of live items, (n,), in the order in which their vectors were added."""
+        with self._lock:
+            return self._live().ids_of(where)
+
     def labels(self) -> dict[str | None, int]:
         """Return how many live items have each label, or None."""
         with self._lock:
@@ -287,8 +303,8 @@ class LocalStore:
         """Return the documents whose names begin so, by name, in order of their names."""
         with self._lock:
             rows = self._db.execute(
-                "SELECT name, body FROM documents WHERE substr(name, 1, ?) = ? ORDER BY name",
-                (len(prefix), prefix),
+                "SELECT name, body FROM documents WHERE name >= ? AND name < ? ORDER BY name",
+                (prefix, prefix + LAST),
             ).fetchall()
         return {name: json.loads(body) for name, body in rows}
 
@@ -296,8 +312,8 @@ class LocalStore:
         """Return the names of the documents that begin so, in order."""
         with self._lock:
             rows = self._db.execute(
-                "SELECT name FROM documents WHERE substr(name, 1, ?) = ? ORDER BY name",
-                (len(prefix), prefix),
+                "SELECT name FROM documents WHERE name >= ? AND name < ? ORDER BY name",
+                (prefix, prefix + LAST),
             ).fetchall()
         return [name for (name,) in rows]
 
@@ -472,28 +488,32 @@ class LocalStore:
         have the old file mapped go on reading it. Photos removed by hand stay known, without
         vector, so that indexing does not bring them back.
         """
-        with self.appending(), self.transaction():
-            old = self._current_generation()
-            rows = self._db.execute(
-                "SELECT id, row FROM items WHERE removed IS NULL ORDER BY row"
-            ).fetchall()
-            mapped = self._map(old, self._end())
-            path = layout.vector_file(self.folder, old + 1)
-            layout.copy_rows(mapped, [row for _, row in rows], path)
-            self._db.execute("DELETE FROM items WHERE removed IS NOT NULL AND removed != 'user'")
-            moved = {id_: n for n, (id_, _) in enumerate(rows)}
-            for record in self._db.execute("SELECT * FROM items").fetchall():
-                item = Item(*record[: len(layout.COLUMNS)])
-                row, crc = moved.get(item.id, layout.NO_ROW), record[-2]
-                self._db.execute(layout.INSERT_ITEM, layout.record(item, row, crc))
-            self._db.execute("UPDATE vectors SET generation = ?", (old + 1,))
-            gained = layout.vector_file(self.folder, old).stat().st_size - path.stat().st_size
-        # Also what an earlier run could not delete, as it was killed or the file was in use.
-        forget(self.folder, old + 1)
-        for file in self.folder.glob("vectors-*.bin"):
-            if file != path:
-                with contextlib.suppress(OSError):
-                    file.unlink()
+        # The lock is held to the end, or the file of a next compact would be deleted here.
+        with self.appending():
+            with self.transaction():
+                old = self._current_generation()
+                rows = self._db.execute(
+                    "SELECT id, row FROM items WHERE removed IS NULL ORDER BY row"
+                ).fetchall()
+                mapped = self._map(old, self._end())
+                path = layout.vector_file(self.folder, old + 1)
+                layout.copy_rows(mapped, [row for _, row in rows], path)
+                self._db.execute(
+                    "DELETE FROM items WHERE removed IS NOT NULL AND removed != 'user'"
+                )
+                moved = {id_: n for n, (id_, _) in enumerate(rows)}
+                for record in self._db.execute("SELECT * FROM items").fetchall():
+                    item = Item(*record[: len(layout.COLUMNS)])
+                    row, crc = moved.get(item.id, layout.NO_ROW), record[-2]
+                    self._db.execute(layout.INSERT_ITEM, layout.record(item, row, crc))
+                self._db.execute("UPDATE vectors SET generation = ?", (old + 1,))
+                gained = layout.vector_file(self.folder, old).stat().st_size - path.stat().st_size
+            # Also what an earlier run could not delete, as it was killed or the file was in use.
+            forget(self.folder, old + 1)
+            for file in self.folder.glob("vectors-*.bin"):
+                if file != path:
+                    with contextlib.suppress(OSError):
+                        file.unlink()
         return gained
 
     def close(self) -> None:

@@ -92,6 +92,11 @@ class Snapshot:
             stored,
         )
 
+    def ids_of(self, where: Where) -> NDArray[np.int64]:
+        """Return the ids of items, (n,), in order of their rows."""
+        rows = self._rows(where)
+        return self.ids if rows is None else self.ids[np.searchsorted(self.rows, rows)]
+
     def counted(self) -> dict[str | None, int]:
         """Return how many items have each label, or None."""
         counts = np.bincount(self.labels + 1, minlength=len(self.names) + 1).tolist()
