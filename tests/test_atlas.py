@@ -1,20 +1,27 @@
 """The gallery in the plane: places, the picture, and the page."""
 
+import base64
+import hashlib
+import io
 import json
 import os
 import re
 import sys
+from importlib import resources
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fakes import fake_embedder, write_photo
 from houndsight import Gallery, index, learn
 from houndsight.atlas import lay_out
 from houndsight.errors import InputError
 from houndsight.render import atlas as drawing
+from houndsight.render.html import environment
+from houndsight.render.sheet import MAT
 from test_gallery import DIM, entry
+from test_html import contrast, read
 
 HOSTILE = "</script><script>alert(1)</script>\u202e<!--"
 
@@ -105,6 +112,9 @@ def test_the_page_is_whole_and_keeps_text_as_text(hostile, tmp_path):
     drawing.save(hostile, lay_out(hostile), tmp_path / "map.html")
     page = (tmp_path / "map.html").read_text("utf-8")
     assert page.count("<script") == page.count("</script>") == 2
+    script = re.search(r'<script type="module">(.*?)</script>', page, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in page
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "http:" not in page
     assert "https:" not in page
@@ -112,10 +122,57 @@ def test_the_page_is_whole_and_keeps_text_as_text(hostile, tmp_path):
     assert "\u202e" not in page
     body = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)
     data = json.loads(body[1])
+    assert data == drawing.map_data(hostile, lay_out(hostile))
+    assert data["ids"] == [item.key for item in hostile.items()]
+    assert "search" not in data
     assert len(data["points"]) == len(data["paths"]) == 14
     assert sorted(data["counts"]) == [0, 1, 13]
     assert any("alert(1)" in label for label in data["labels"])
     assert any(path.endswith("<b>0&.jpg") for path in data["paths"])
+
+
+def test_the_map_within_another_page_needs_no_style_and_no_script_of_its_own():
+    partial = environment().from_string(
+        '{% from "map.html.jinja" import map %}{{ map("/sprite?a&b", data_from="/map.json") }}'
+    )
+    reader = read(partial.render())
+    assert [attrs["src"] for attrs in reader.tags("img")] == ["/sprite?a&b"]
+    (script,) = reader.tags("script")
+    assert (script["type"], script["data-from"]) == ("application/json", "/map.json")
+    assert not [tag for tag, attrs in reader.elements if "style" in attrs]
+    assert "".join(reader.text).count("{") == 0, "no data: the script is to fetch it"
+    css = (resources.files("houndsight.render") / "static" / "atlas.css").read_text("utf-8")
+    rules = re.sub(r"/\*.*?\*/|@media[^{]*\{", "", css, flags=re.DOTALL)
+    chosen = [part.strip() for part in re.findall(r"([^{}]+)\{", rules)]
+    assert len(chosen) > 20
+    assert all(part.startswith(".atlas") for part in chosen), "a layout around it stays as it is"
+    ids = {attrs["id"] for _, attrs in reader.elements if "id" in attrs}
+    used = (resources.files("houndsight.render") / "static" / "atlas.js").read_text("utf-8")
+    assert set(re.findall(r'ElementById\("([^"]+)"\)', used)) <= ids
+
+
+def test_the_sprite_has_each_photo_in_its_place(hostile):
+    atlas = lay_out(hostile)
+    with Image.open(io.BytesIO(drawing.sprite(hostile, atlas))) as sheet:
+        assert (sheet.format, sheet.size) == ("JPEG", (50 * 64, 64))
+        for n, item in enumerate(atlas.items):
+            with Image.open(io.BytesIO(hostile.thumbnail(item))) as photo:
+                given = np.asarray(ImageOps.pad(photo, (64, 64), color=MAT), int)
+            cell = np.asarray(sheet.crop((64 * n, 0, 64 * n + 64, 64)), int)
+            assert np.abs(cell - given).mean() < 12
+
+
+def test_colours_of_labels_are_seen_on_the_light_page_and_on_the_dark_one(tmp_path):
+    theme = (resources.files("houndsight.render") / "static" / "theme.css").read_text("utf-8")
+    papers = re.findall(r"--paper: (#\w{6})", theme)
+    assert len(papers) == 2
+    with Gallery.create(tmp_path / "gallery", fake_embedder()) as gallery:
+        root = gallery.root(os.fsencode(tmp_path / "photos"), None)
+        vectors = np.random.default_rng(0).normal(size=(60, DIM))
+        gallery.add(root, [entry(f"{n}.jpg", v, f"l{n}") for n, v in enumerate(vectors)])
+        colours = drawing.map_data(gallery, lay_out(gallery))["colours"]
+    assert len(set(colours)) == 61
+    assert min(contrast(colour, paper) for colour in colours for paper in papers) >= 3
 
 
 def test_the_picture_shows_photos(hostile, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from houndsight.errors import InputError
-from houndsight.render.heat import Heated, _blended, _Layout, heat
+from houndsight.render.heat import Heated, _blended, _Layout, common_scale, heat, overlay
 from houndsight.render.sheet import MAT, PAPER
 
 GREY = (128, 128, 128)
@@ -103,6 +103,28 @@ def test_all_pairs_have_one_scale():
     assert second > 2 * first > 0
     alone = heat(pairs[:1], title="", legend="", tile=100)
     assert warm(cell(alone, 0)).mean() == pytest.approx(second, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [((1000, 500), (640, 320)), ((30, 60), (30, 60)), ((1, 2000), (1, 640))]
+)
+def test_a_photo_alone_has_its_size_up_to_a_limit(size, shown):
+    picture = overlay(Image.new("RGBA", size), at(0, 0), (0, 0, 1, 1), 1.0)
+    assert (picture.size, picture.mode) == (shown, "RGB")
+
+
+def test_a_photo_alone_is_as_in_the_picture_of_a_pair():
+    pair = one(at(0, 2), seen=(0, 0.25, 1, 1)), one(at(1, 1, -2.0))
+    scale = common_scale(photo.shares for photo in pair)
+    assert scale == 2
+    picture = heat([pair], title="", legend="", tile=60)
+    for side, photo in enumerate(pair):
+        alone = overlay(photo.picture, photo.shares, photo.seen, scale)
+        assert np.array_equal(cell(picture, side, tile=60), np.asarray(alone))
+
+
+def test_the_scale_of_nothing_divides_by_one():
+    assert common_scale([]) == common_scale([np.zeros((2, 2))]) == 1
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -13,11 +13,13 @@ from houndsight.render.html import (
     Bars,
     Card,
     Charts,
+    Content,
     Curve,
     Figure,
     Heat,
     Pairs,
     Table,
+    environment,
     page,
 )
 
@@ -87,7 +89,7 @@ def card(title="Hound", right=None, picture=b"", **changes):
     return Card(title=title, right=right, picture=jpeg() if picture == b"" else picture, **given)
 
 
-def full(text="Hound"):
+def content(text="Hound"):
     answers = [
         Answer(card(text), [card(text, right=True), card(text, right=False, note=text)]),
         Answer(card(text, picture=None), [card("c", picture=None), card(text, alt=text)]),
@@ -97,7 +99,7 @@ def full(text="Hound"):
         Curve(text, text, text, text, [(0.0, 0.1), (0.5, 0.4), (1.0, 1.0)]),
         Bars(text, text, text, text, [0, 3, 1]),
     ]
-    return page(
+    return Content(
         title=text,
         lead=text,
         figures=[Figure(text, text, text, text), Figure("p", "1 %", "", "")],
@@ -113,8 +115,12 @@ def full(text="Hound"):
     )
 
 
+def full(text="Hound"):
+    return page(content(text))
+
+
 def with_sections(*sections):
-    return page(title="t", lead="", figures=[], sections=sections, facts=[])
+    return page(Content(title="t", lead="", figures=[], sections=sections, facts=[]))
 
 
 def test_the_page_is_well_formed_html():
@@ -144,6 +150,19 @@ def test_nothing_is_loaded_and_nothing_runs():
                 assert attrs[name].startswith("data:")
     policy = next(a["content"] for a in reader.tags("meta") if "http-equiv" in a)
     assert policy.startswith("default-src 'none'")
+
+
+def test_within_another_page_nothing_needs_its_style_attributes_or_scripts():
+    html = environment().get_template("content.html.jinja").render(content=content())
+    reader = read(html)
+    assert html.strip() in full()
+    assert not [tag for tag, attrs in reader.elements if "style" in attrs]
+    assert not {tag for tag, _ in reader.elements} & {"html", "body", "main", "style", "script"}
+
+
+def test_each_shade_of_a_cell_is_the_share_that_it_stands_for():
+    shades = re.findall(r"\.heat \.s(\d+) \{ --share: ([\d.]+); \}", full())
+    assert [(int(n), float(share)) for n, share in shades] == [(n, n / 20) for n in range(21)]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -220,13 +239,8 @@ def test_the_tables_name_their_rows_and_columns():
     assert len(reader.tags("td")) == 2
     reader = read(with_sections(Heat("Confused", ["a", "b"], [[1, 0], [0.25, 0.75]])))
     assert [attrs["scope"] for attrs in reader.tags("th")] == ["col", "col", "row", "row"]
-    cells = [attrs for attrs in reader.tags("td") if "style" in attrs]
-    assert [(cell["class"], cell["style"]) for cell in cells] == [
-        ("right", "--share: 1.000"),
-        ("wrong", "--share: 0.000"),
-        ("wrong", "--share: 0.250"),
-        ("right", "--share: 0.750"),
-    ]
+    cells = [attrs["class"] for attrs in reader.tags("td") if attrs]
+    assert cells == ["right s20", "wrong s0", "wrong s5", "right s15"]
     assert [text for text in reader.text if text.strip().isdecimal()] == ["100", "25", "75"]
 
 
@@ -267,28 +281,28 @@ def _luminance(colour):
     return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def _contrast(a, b):
+def contrast(a, b):
     light, dark = sorted((_luminance(a), _luminance(b)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_text_and_marks_have_aa_contrast(scheme):
+def test_text_and_marks_have_aacontrast(scheme):
     blocks = re.findall(r":root \{(.*?)\}", full(), re.DOTALL)
     assert len(blocks) == 2
     colour = dict(re.findall(r"--([\w-]+): (#\w{6})", blocks[scheme]))
     for ground in ("paper", "card", "mat"):
         for text in ("text", "quiet"):
-            assert _contrast(colour[text], colour[ground]) >= 4.5
-    assert _contrast(colour["strong"], colour["card"]) >= 4.5
+            assert contrast(colour[text], colour[ground]) >= 4.5
+    assert contrast(colour["strong"], colour["card"]) >= 4.5
     for mark in ("right", "wrong"):
-        assert _contrast(colour["on-mark"], colour[mark]) >= 4.5
-        assert _contrast(colour[mark], colour["card"]) >= 3
+        assert contrast(colour["on-mark"], colour[mark]) >= 4.5
+        assert contrast(colour[mark], colour["card"]) >= 3
     # A number in a cell of the heat map, however full the cell is.
     (most,) = re.findall(r"--most: (\d+)%", blocks[scheme])
     for shade in ("right", "wrong"):
         cell = _mixed(colour[shade], colour["card"], int(most) / 100)
-        assert _contrast(colour["text"], cell) >= 4.5
+        assert contrast(colour["text"], cell) >= 4.5
 
 
 def _mixed(a, b, share):

@@ -15,7 +15,8 @@ from houndsight import Gallery, calibrate, compare, evaluate, index, learn, read
 from houndsight.evaluation import Report
 from houndsight.render import evaluated, learned, trade
 from houndsight.render.evaluation_record import evaluation_record
-from houndsight.render.report import report_page
+from houndsight.render.html import Content, page
+from houndsight.render.report import report_content, report_page
 from test_gallery import DIM, entry
 from test_html import HOSTILE, read
 from test_protocols import put, unit
@@ -173,6 +174,15 @@ def test_the_page_shows_figures_curves_and_confusion(clusters):
     articles = [attrs["class"] for attrs in reader.tags("article")]
     assert articles.count("answer") == 12
     assert "pair" in articles
+
+
+def test_the_content_is_had_without_the_page_around_it(clusters):
+    report = evaluate(clusters, protocol="folds", k=10)
+    content = report_content(clusters, report, title="words", lead="more words")
+    assert isinstance(content, Content)
+    assert (content.title, content.lead) == ("words", "more words")
+    assert content.notes == report.notes
+    assert page(content) == report_page(clusters, report, title="words", lead="more words")
 
 
 def test_worst_and_best_queries_are_those(clusters):

@@ -6,9 +6,9 @@ import base64
 import colorsys
 import hashlib
 import io
-import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -25,16 +25,18 @@ from houndsight.render.sheet import MAT, PAPER, QUIET, TEXT, Box, Colour, flat
 from houndsight.render.text import label_text
 from houndsight.types import Item
 
-__all__ = ["page", "picture", "save"]
+__all__ = ["map_data", "page", "picture", "save", "sprite"]
 
 SIDE, MARGIN, HEAD = 2000, 60, 90
 THUMBNAIL, FRAME = 52, 4
 NAMES = 60
-UNLABELLED: Colour = (150, 154, 160)
+UNLABELLED: Colour = (138, 142, 148)
 COLUMNS = 50
 SPRITE = 64
-# Hues that people with the usual colour deficiencies tell apart by lightness, in turn.
-LIGHTNESS = (0.34, 0.52, 0.66)
+# Relative luminances, in turn, for people who do not tell hues apart; each has 3 : 1 or more
+# against the light page and the dark one.
+LUMINANCES = (0.15, 0.2, 0.265)
+SATURATION = 0.62
 
 
 def save(gallery: Gallery, atlas: Atlas, path: Path) -> None:
@@ -138,9 +140,18 @@ def _colours(atlas: Atlas) -> dict[str | None, Colour]:
     out: dict[str | None, Colour] = {None: UNLABELLED}
     for n, label in enumerate(around):
         hue = (n * 0.381966) % 1.0  # the golden angle: no two in a row are near each other
-        rgb = colorsys.hls_to_rgb(hue, LIGHTNESS[n % 3], 0.62)
-        out[label] = (round(255 * rgb[0]), round(255 * rgb[1]), round(255 * rgb[2]))
+        out[label] = _colour(hue, LUMINANCES[n % 3])
     return out
+
+
+def _colour(hue: float, luminance: float) -> Colour:
+    """Return the colour of a hue, 0 to 1, that has a relative luminance as WCAG defines it."""
+    lightness = np.arange(256) / 255
+    rgb = np.array([colorsys.hls_to_rgb(hue, one, SATURATION) for one in lightness])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    chosen = rgb[np.abs(linear @ (0.2126, 0.7152, 0.0722) - luminance).argmin()]
+    red, green, blue = np.rint(255 * chosen).astype(int).tolist()
+    return red, green, blue
 
 
 def _thumbnail(gallery: Gallery, item: Item, side: int) -> Image.Image | None:
@@ -157,47 +168,65 @@ def _thumbnail(gallery: Gallery, item: Item, side: int) -> Image.Image | None:
     return square
 
 
-def page(gallery: Gallery, atlas: Atlas) -> str:
-    """Return a page that needs nothing but itself: move, zoom, look, and pick labels."""
+def map_data(gallery: Gallery, atlas: Atlas) -> dict[str, Any]:
+    """Return what ``atlas.js`` draws, as JSON has it.
+
+    With ``search`` added, the address up to the id of what searches for a photo, each photo leads
+    there.
+
+    Returns
+    -------
+    dict
+        ``points``: x and y, 0 to 1 from the upper left, and the number of the label; ``ids`` and
+        ``paths`` in the same order; ``labels``, ``colours`` and ``counts`` by number; ``columns``
+        and ``side`` in pixels of the photos in `sprite`; ``title`` and ``note``, to be read.
+    """
     colours = _colours(atlas)
     labels = sorted(colours, key=lambda label: (label is None, label or ""))
     number = {label: n for n, label in enumerate(labels)}
-    sprite = Image.new("RGB", (COLUMNS * SPRITE, -(-len(atlas.items) // COLUMNS) * SPRITE), MAT)
-    for n, item in enumerate(atlas.items):
-        small = _thumbnail(gallery, item, SPRITE)
-        if small is not None:
-            sprite.paste(small, (n % COLUMNS * SPRITE, n // COLUMNS * SPRITE))
-    buffer = io.BytesIO()
-    sprite.save(buffer, "JPEG", quality=72)
-    counts = [sum(item.label == label for item in atlas.items) for label in labels]
-    data = {
+    return {
+        "title": _title(atlas),
+        "note": _note(gallery, atlas),
         "points": [
             [round(float(x), 4), round(1 - float(y), 4), number[item.label]]
             for item, (x, y) in zip(atlas.items, atlas.points, strict=True)
         ],
+        "ids": [item.key for item in atlas.items],
         "paths": [
             os.fsencode(gallery.path_of(item)).decode("utf-8", "backslashreplace")
             for item in atlas.items
         ],
         "labels": [one_line(label_text(label)) for label in labels],
         "colours": ["#{:02x}{:02x}{:02x}".format(*colours[label]) for label in labels],
-        "counts": counts,
+        "counts": [sum(item.label == label for item in atlas.items) for label in labels],
         "columns": COLUMNS,
         "side": SPRITE,
     }
-    script = (Path(__file__).parent / "atlas.js").read_text("utf-8")
+
+
+def sprite(gallery: Gallery, atlas: Atlas) -> bytes:
+    """Return one JPEG with all photos in small, in rows, in the order of the items."""
+    sheet = Image.new("RGB", (COLUMNS * SPRITE, -(-len(atlas.items) // COLUMNS) * SPRITE), MAT)
+    for n, item in enumerate(atlas.items):
+        small = _thumbnail(gallery, item, SPRITE)
+        if small is not None:
+            sheet.paste(small, (n % COLUMNS * SPRITE, n // COLUMNS * SPRITE))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=72)
+    return buffer.getvalue()
+
+
+def page(gallery: Gallery, atlas: Atlas) -> str:
+    """Return a page that needs nothing but itself: move, zoom, look, and pick labels."""
+    script = (Path(__file__).parent / "static" / "atlas.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    # Within a script element only "<" could end it, or begin a comment.
-    text = json.dumps(data).replace("<", "\\u003c")
     return (
         environment()
         .get_template("atlas.html.jinja")
         .render(
-            title=_title(atlas),
-            lead=_note(gallery, atlas),
-            data=Markup(text),  # noqa: S704 - JSON without "<"
+            data=map_data(gallery, atlas),
+            sprite=sprite(gallery, atlas),
             script=Markup(script),  # noqa: S704 - houndsight's own
             digest=digest,
-            sprite="data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"),
         )
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from houndsight.errors import InputError
 from houndsight.render.lettering import font_for
 from houndsight.render.sheet import PAPER, QUIET, TEXT, Box, Sheet, flat
 
-__all__ = ["Heated", "heat"]
+__all__ = ["OVERLAY", "Heated", "common_scale", "heat", "overlay"]
 
 # Each ramp grows lighter and more opaque from 0 on, so that it is ordered without its hue over all
 # but the lightest ground; orange and blue stay apart for every kind of colour blindness (Okabe and
@@ -28,6 +28,7 @@ DIMMED = 0.62
 # What the network did not see keeps this much of itself; the rest is paper.
 UNSEEN = 0.3
 LEGEND_GREY = 128
+OVERLAY = 640  # the longer side of a photo alone, at most
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,36 +140,68 @@ def heat(
     shares = [one.shares for pair in pairs for one in pair if one.shares is not None]
     low = min((float(grid.min()) for grid in shares), default=0.0)
     high = max((float(grid.max()) for grid in shares), default=0.0)
-    scale = max(high, -low) or 1.0
+    scale = common_scale(shares)
     width = layout.size[0] - 2 * layout.margin
     size = round(layout.text * 1.15)
     sheet.write((layout.margin, layout.margin), title, width=width, size=size, colour=TEXT)
     for number, pair in enumerate(pairs):
         for side, one in enumerate(pair):
             box = layout.cell(number, side)
-            sheet.photo(_heated(one, layout.tile, scale), box)
+            photo = one.picture
+            if photo is not None:
+                photo = overlay(photo, one.shares, one.seen, scale, side=layout.tile)
+            sheet.photo(photo, box)
             rank = number + 1 if side and len(pairs) > 1 else None
             sheet.caption(box, one.title, one.note, rank=rank)
     _legend(sheet, layout, legend, min(low, 0.0), max(high, 0.0), scale)
     return sheet.image
 
 
-def _heated(one: Heated, side: int, scale: float) -> Image.Image | None:
-    """Return a photo, fitted into a square of that side, under its heat map."""
-    if one.picture is None:
-        return None
-    picture = flat(one.picture)
-    factor = side / max(picture.size)
+def common_scale(grids: Iterable[NDArray[np.float64]]) -> float:
+    """Return the share that gets the strongest colour where all these grids are compared.
+
+    It is the greatest of them, whether it adds or takes away, and 1 where all are 0.
+    """
+    return max((float(np.abs(grid).max()) for grid in grids), default=0.0) or 1.0
+
+
+def overlay(
+    picture: Image.Image,
+    shares: NDArray[np.float64] | None,
+    seen: tuple[float, float, float, float],
+    scale: float,
+    *,
+    side: int | None = None,
+) -> Image.Image:
+    """Lay a heat map over a photo, and write nothing.
+
+    Parameters
+    ----------
+    picture, shares, seen
+        As in `Heated`.
+    scale
+        The share that gets the strongest colour, from `common_scale`.
+    side
+        The longer side of what is returned, in pixels; by default the photo's own, 640 at most.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB: the photo in grey; what was seen of it is under the heat, the rest is faded.
+    """
+    picture = flat(picture)
+    longer = max(picture.size)
+    factor = (side or min(longer, OVERLAY)) / longer
     wide, high = (max(1, round(length * factor)) for length in picture.size)
     grey = picture.resize((wide, high), Image.Resampling.LANCZOS).convert("L")
     ground = np.asarray(grey, np.float64)[..., None].repeat(3, axis=2)
     out = UNSEEN * ground + (1 - UNSEEN) * np.asarray(PAPER, np.float64)
-    left, right = (round(end * wide) for end in one.seen[::2])
-    top, bottom = (round(end * high) for end in one.seen[1::2])
+    left, right = (round(end * wide) for end in seen[::2])
+    top, bottom = (round(end * high) for end in seen[1::2])
     right, bottom = max(right, left + 1), max(bottom, top + 1)
     values = np.zeros((bottom - top, right - left))
-    if one.shares is not None:
-        values = _smooth(one.shares, right - left, bottom - top) / scale
+    if shares is not None:
+        values = _smooth(shares, right - left, bottom - top) / scale
     out[top:bottom, left:right] = _blended(ground[top:bottom, left:right], values)
     return Image.fromarray(np.rint(out).astype(np.uint8))
 

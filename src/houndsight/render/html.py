@@ -24,6 +24,7 @@ __all__ = [
     "Bars",
     "Card",
     "Charts",
+    "Content",
     "Curve",
     "Figure",
     "Heat",
@@ -174,6 +175,34 @@ class Heat:
 Section: TypeAlias = Table | Answers | Pairs | Charts | Heat
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What ``content.html.jinja`` shows, within a page of its own or another's.
+
+    Attributes
+    ----------
+    title
+        The heading.
+    lead
+        One or two sentences below it.
+    figures
+        Shown large, in this order.
+    sections
+        What follows, in this order.
+    facts
+        What is needed to repeat it, as pairs of name and value.
+    notes
+        What must be known before the figures are believed.
+    """
+
+    title: str
+    lead: str
+    figures: Sequence[Figure]
+    sections: Sequence[Section]
+    facts: Sequence[tuple[str, str]]
+    notes: Sequence[str] = ()
+
+
 def _data_uri(picture: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii")
 
@@ -199,41 +228,6 @@ def environment() -> Environment:
     return made
 
 
-def page(
-    *,
-    title: str,
-    lead: str,
-    figures: Sequence[Figure],
-    sections: Sequence[Section],
-    facts: Sequence[tuple[str, str]],
-    notes: Sequence[str] = (),
-) -> str:
-    """Return the page.
-
-    Parameters
-    ----------
-    title
-        Heading of the page.
-    lead
-        One or two sentences below it.
-    figures
-        Shown large, in this order.
-    sections
-        What follows, in this order.
-    facts
-        What is needed to repeat it, as pairs of name and value.
-    notes
-        What must be known before the figures are believed.
-
-    Returns
-    -------
-    str
-        HTML, to be written as UTF-8.
-    """
-    return (
-        environment()
-        .get_template("page.html.jinja")
-        .render(
-            title=title, lead=lead, figures=figures, sections=sections, facts=facts, notes=notes
-        )
-    )
+def page(content: Content) -> str:
+    """Return the content as a page of its own: HTML, to be written as UTF-8."""
+    return environment().get_template("page.html.jinja").render(content=content)

@@ -26,6 +26,7 @@ from houndsight.render.html import (
     Bars,
     Card,
     Charts,
+    Content,
     Curve,
     Figure,
     Heat,
@@ -37,8 +38,9 @@ from houndsight.render.html import (
 from houndsight.render.text import label_text
 from houndsight.types import Item, Match
 
-__all__ = ["report_page"]
+__all__ = ["report_content", "report_page"]
 
+TITLE = "How good the neighbours are"
 SHOWN = 10  # neighbours beside a query
 QUERIES = 4  # best, typical and worst ones
 PAIRS = 6
@@ -49,15 +51,15 @@ DRAWN = ("precision_at_k", "recall_at_1", "recall_at_5", "vote_accuracy")
 QUERY_SIDE = 480  # a JPEG is decoded no larger than its thumbnail needs
 
 
-def report_page(
+def report_content(
     gallery: Gallery,
     report: Report,
     *,
-    title: str = "How good the neighbours are",
+    title: str = TITLE,
     lead: str = "",
     comparison: Comparison | None = None,
-) -> str:
-    """Return an HTML page with an evaluation's figures and the photos behind them, in one file.
+) -> Content:
+    """Return an evaluation's figures and the photos behind them, for a page to show.
 
     Parameters
     ----------
@@ -80,14 +82,19 @@ def report_page(
         sections.append(_compared(comparison))
     sections += [*_spread(report), *_calibration(report), *_confusion(gallery, report)]
     sections += [*_queries(gallery, report), _labels(report)]
-    return page(
-        title=title,
-        lead=lead,
-        figures=cards,
-        sections=sections,
-        facts=facts(report),
-        notes=report.notes,
-    )
+    return Content(title, lead, cards, sections, facts(report), report.notes)
+
+
+def report_page(
+    gallery: Gallery,
+    report: Report,
+    *,
+    title: str = TITLE,
+    lead: str = "",
+    comparison: Comparison | None = None,
+) -> str:
+    """Return an HTML page of its own with the same as `report_content`."""
+    return page(report_content(gallery, report, title=title, lead=lead, comparison=comparison))
 
 
 def _compared(comparison: Comparison) -> Table:

@@ -1,15 +1,32 @@
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const canvas = document.getElementById("map");
+const given = document.getElementById("data");
+const canvas = document.getElementById("atlas-map");
 const pen = canvas.getContext("2d");
-const sprite = document.getElementById("sprite");
-const card = document.getElementById("card");
-const photo = document.getElementById("photo").getContext("2d");
-const [saidLabel, saidPath] = document.querySelectorAll("#said > *");
-const list = document.getElementById("labels");
-const find = document.getElementById("find");
+const sprite = document.getElementById("atlas-sprite");
+const card = document.getElementById("atlas-card");
+const photo = document.getElementById("atlas-photo").getContext("2d");
+const [saidLabel, saidPath] = document.querySelectorAll("#atlas-said > *");
+const link = document.getElementById("atlas-search");
+const list = document.getElementById("atlas-labels");
+const find = document.getElementById("atlas-find");
+
+async function load() {
+  if (given.textContent) return JSON.parse(given.textContent);
+  const answer = await fetch(given.dataset.from);
+  if (answer.ok) return answer.json();
+  throw new Error(`${answer.status} ${answer.statusText}`);
+}
+
+function say(name, text) {
+  for (const spot of document.querySelectorAll(`[data-of="${name}"]`)) spot.textContent = text;
+}
+
+const data = await load().catch((error) => {
+  say("note", `The map could not be loaded: ${error.message}.`);
+  throw error;
+});
 let view = { x: 0.5, y: 0.5, zoom: 1 };
-let chosen = new Set();
+const chosen = new Set();
+const found = new Set(data.labels.keys());  // labels with the text that is looked for
 let current = -1;
 let waiting = false;
 
@@ -19,7 +36,10 @@ const place = ([x, y]) => [
   canvas.clientWidth / 2 + (x - view.x) * unit(),
   canvas.clientHeight / 2 + (y - view.y) * unit(),
 ];
-const wanted = (point) => chosen.size === 0 || chosen.has(point[2]);
+const wanted = ([, , label]) => found.has(label) && (chosen.size === 0 || chosen.has(label));
+// Photos, once there is room for them; points before.
+const photoSide = () => Math.min(data.side, unit() / Math.sqrt(data.points.length) / 1.3);
+const photosFit = () => photoSide() > 22;
 
 function draw() {
   waiting = false;
@@ -27,9 +47,8 @@ function draw() {
   canvas.width = canvas.clientWidth * r;
   canvas.height = canvas.clientHeight * r;
   pen.setTransform(r, 0, 0, r, 0, 0);
-  // Photos, once there is room for them; points before.
-  const side = Math.min(data.side, unit() / Math.sqrt(data.points.length) / 1.3);
-  const photos = side > 22;
+  const side = photoSide();
+  const photos = photosFit();
   data.points.forEach((point, n) => {
     const [x, y] = place(point);
     if (x < -80 || y < -80 || x > canvas.clientWidth + 80 || y > canvas.clientHeight + 80) return;
@@ -49,12 +68,13 @@ function draw() {
     const [x, y] = place(data.points[current]);
     const reach = photos ? side / 2 + 4 : 8;
     pen.lineWidth = 3;
-    pen.strokeStyle = getComputedStyle(document.body).color;
+    pen.strokeStyle = getComputedStyle(canvas).color;
     pen.strokeRect(x - reach, y - reach, 2 * reach, 2 * reach);
   }
 }
 
 function paint(target, n, x, y, side) {
+  if (!sprite.naturalWidth) return;  // not loaded yet, or never: drawing it would throw
   const column = n % data.columns;
   const row = Math.floor(n / data.columns);
   const s = data.side;
@@ -73,8 +93,13 @@ function show(n) {
     paint(photo, n, 0, 0, 128);
     saidLabel.textContent = data.labels[data.points[n][2]];
     saidPath.textContent = data.paths[n];
+    if (data.search) link.href = data.search + data.ids[n];
   }
   redraw();
+}
+
+function search(n) {
+  if (data.search && n >= 0) location.href = data.search + data.ids[n];
 }
 
 function nearest(px, py, reach, test = () => true) {
@@ -88,6 +113,20 @@ function nearest(px, py, reach, test = () => true) {
   return best;
 }
 
+const hovers = (event) => event.pointerType !== "touch";
+
+// What a pointer is on, or near; a photo reaches as far as its corners.
+function under(event) {
+  const reach = Math.max(hovers(event) ? 24 : 30, photosFit() ? photoSide() * 0.7 : 0);
+  return nearest(event.offsetX, event.offsetY, reach);
+}
+
+function moveBy(x, y) {
+  view.x -= x / unit();
+  view.y -= y / unit();
+  redraw();
+}
+
 function zoomBy(factor, px = canvas.clientWidth / 2, py = canvas.clientHeight / 2) {
   const before = unit();
   view.zoom = Math.min(200, Math.max(0.5, view.zoom * factor));
@@ -98,30 +137,46 @@ function zoomBy(factor, px = canvas.clientWidth / 2, py = canvas.clientHeight / 
 }
 
 const fingers = new Map();
+let pressed = null;  // where the only pointer went down, until it is dragged or another joins it
 canvas.addEventListener("pointerdown", (event) => {
+  if (event.button !== 0) return;
   canvas.setPointerCapture(event.pointerId);
-  fingers.set(event.pointerId, [event.offsetX, event.offsetY]);
-  show(nearest(event.offsetX, event.offsetY, 30));
+  const at = [event.offsetX, event.offsetY];
+  fingers.set(event.pointerId, at);
+  pressed = fingers.size === 1 ? at : null;
 });
 canvas.addEventListener("pointermove", (event) => {
   const [px, py] = [event.offsetX, event.offsetY];
   const before = fingers.get(event.pointerId);
-  if (!before) return event.pointerType === "mouse" && show(nearest(px, py, 24));
-  const others = [...fingers].filter(([id]) => id !== event.pointerId);
-  if (others.length) {
-    const [ox, oy] = others[0][1];
+  if (!before) {
+    if (hovers(event)) show(under(event));
+    return;
+  }
+  if (pressed && Math.hypot(px - pressed[0], py - pressed[1]) > 5) pressed = null;
+  const other = [...fingers].find(([id]) => id !== event.pointerId);
+  if (other) {
+    // What lies midway between two fingers follows them, as does their distance.
+    const [ox, oy] = other[1];
+    moveBy((px - before[0]) / 2, (py - before[1]) / 2);
     const grown = Math.hypot(px - ox, py - oy) / Math.hypot(before[0] - ox, before[1] - oy);
-    if (Number.isFinite(grown) && grown > 0) zoomBy(grown, ox, oy);
+    if (Number.isFinite(grown) && grown > 0) zoomBy(grown, (px + ox) / 2, (py + oy) / 2);
   } else {
-    view.x -= (px - before[0]) / unit();
-    view.y -= (py - before[1]) / unit();
-    redraw();
+    moveBy(px - before[0], py - before[1]);
   }
   fingers.set(event.pointerId, [px, py]);
 });
-for (const name of ["pointerup", "pointercancel"]) {
-  canvas.addEventListener(name, (event) => fingers.delete(event.pointerId));
-}
+canvas.addEventListener("pointerup", (event) => {
+  fingers.delete(event.pointerId);
+  if (!pressed) return;
+  pressed = null;
+  show(under(event));
+  // A finger cannot look before it presses: it gets the card, and the link in it.
+  if (hovers(event)) search(current);
+});
+canvas.addEventListener("pointercancel", (event) => {
+  fingers.delete(event.pointerId);
+  pressed = null;
+});
 canvas.addEventListener("wheel", (event) => {
   event.preventDefault();
   zoomBy(Math.exp(-event.deltaY / 400), event.offsetX, event.offsetY);
@@ -150,9 +205,15 @@ canvas.addEventListener("keydown", (event) => {
   else if (event.key === "0") {
     view = { x: 0.5, y: 0.5, zoom: 1 };
     redraw();
-  } else if (event.key === "Escape") show(-1);
+  } else if (event.key === "Enter") search(current);
   else return;
   event.preventDefault();
+});
+// Wherever the focus is: the card may also have come by pointing.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  if (card.contains(document.activeElement)) canvas.focus();
+  show(-1);
 });
 
 data.labels.forEach((label, n) => {
@@ -176,13 +237,16 @@ data.labels.forEach((label, n) => {
   const entry = document.createElement("li");
   entry.append(button);
   list.append(entry);
+  find.addEventListener("input", () => {
+    entry.hidden = !label.toLowerCase().includes(find.value.toLowerCase());
+    if (entry.hidden) found.delete(n);
+    else found.add(n);
+    redraw();
+  });
 });
-find.addEventListener("input", () => {
-  const text = find.value.toLowerCase();
-  for (const entry of list.children) {
-    entry.hidden = !entry.textContent.toLowerCase().includes(text);
-  }
-});
+say("title", data.title);
+say("note", data.note);
+for (const part of document.querySelectorAll('[data-if="search"]')) part.hidden = !data.search;
 window.addEventListener("resize", redraw);
-if (sprite.complete) redraw();
-else sprite.addEventListener("load", redraw);
+sprite.addEventListener("load", () => show(current));
+redraw();
