@@ -22,6 +22,7 @@ from houndsight.cli import (
     mapping,
     models,
     searching,
+    serving,
 )
 from houndsight.cli.console import CODES, DAMAGED, DONE, FAILED, INTERRUPTED, SKIPPED, USAGE, err
 from houndsight.errors import HoundsightError
@@ -61,6 +62,7 @@ def app() -> None:
 for module in (
     making,
     searching,
+    serving,
     explaining,
     asking,
     curating,

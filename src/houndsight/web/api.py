@@ -1,0 +1,424 @@
+"""The HTTP API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Response, UploadFile
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from houndsight.errors import HoundsightError
+from houndsight.render import records
+from houndsight.render.evaluation_record import evaluation_record
+from houndsight.types import Item
+from houndsight.web import schema
+from houndsight.web.asking import ITEM, MOST, TOGETHER, UPLOAD, Ask, Way
+from houndsight.web.desk import Answer, Desk
+from houndsight.web.problems import Refused, problem_of
+
+__all__ = ["crops", "router", "the_desk", "writable"]
+
+
+def the_desk(request: Request) -> Desk:
+    """Return the desk of the app that was asked."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def writable(request: Request) -> None:
+    """Refuse (403) to change anything where that is not wanted."""
+    if request.app.state.rules.read_only:
+        raise Refused(
+            403,
+            "read_only",
+            "nothing can be changed here",
+            "Start the server with --writable to change labels and photos",
+        )
+
+
+crops = r"^\s*[0-9.]+\s*%?\s*(,\s*[0-9.]+\s*%?\s*){3}$"
+TheDesk = Annotated[Desk, Depends(the_desk)]
+ItemId = Annotated[str, Path(pattern=ITEM, description="16 hex digits")]
+K = Annotated[int, Query(ge=1, le=MOST, description="neighbours")]
+Key = Annotated[str, Query(pattern=f"{ITEM}|{UPLOAD}")]
+Keys = Annotated[list[Key], Query(min_length=1, max_length=TOGETHER, description="ids or keys")]
+Labels = Annotated[list[schema.Label], Query(max_length=100, description="only these")]
+Crop = Annotated[
+    str | None,
+    Query(pattern=crops, description="x,y,width,height in pixels, or in per cent with %"),
+]
+Combined = Annotated[Way, Query(description="several one by one, or as one")]
+Metric = Annotated[str | None, Query(description="a metric of the gallery; its own by default")]
+
+router = APIRouter(
+    prefix="/api",
+    responses={
+        code: {"model": schema.Refusal, "description": words}
+        for code, words in {
+            401: "The token is missing.",
+            404: "There is no such item, label, metric or photo.",
+            421: "The server does not go by that name.",
+            422: "What was asked makes no sense, or a photo cannot be read.",
+            500: "Something is broken.",
+            503: "Too many ask at once, or the model's weights are not here.",
+        }.items()
+    },
+)
+_CHANGES: dict[int | str, dict[str, Any]] = {
+    code: {"model": schema.Refusal, "description": words}
+    for code, words in {
+        403: "Nothing can be changed here, or another site's page asked.",
+        408: "The body came too slowly.",
+        409: "It cannot be done as things are.",
+        413: "That is too much at once.",
+    }.items()
+}
+
+
+def photo(desk: Desk, item: Item) -> schema.Photo:
+    """Return an item as the API says it."""
+    return schema.Photo(
+        id=item.key,
+        label=item.label,
+        label_source=item.label_source,
+        path=desk.gallery.path_of(item).decode("utf-8", "backslashreplace"),
+        width=item.width,
+        height=item.height,
+        size=item.size,
+    )
+
+
+def _asked(desk: Desk, answer: Answer) -> dict[str, Any]:
+    view = answer.query.view
+    return {
+        "query": list(answer.keys),
+        "name": ", ".join(desk.name(key) for key in answer.keys),
+        "label": answer.query.label,
+        "crop": None if view.crop is None else str(view.crop),
+    }
+
+
+def _neighbours(
+    desk: Desk, answers: Sequence[Answer], skipped: Sequence[schema.Skip] = ()
+) -> schema.Answers:
+    return schema.Answers(
+        answers=[
+            schema.Neighbours(
+                **_asked(desk, answer),
+                matches=[
+                    schema.Neighbour(
+                        rank=match.rank,
+                        id=match.item.key,
+                        path=desk.gallery.path_of(match.item).decode("utf-8", "backslashreplace"),
+                        label=match.item.label,
+                        distance=match.distance,
+                        probability=match.probability,
+                        same_bytes=answer.query.same_bytes(match.item),
+                    )
+                    for match in answer.matches
+                ],
+            )
+            for answer in answers
+        ],
+        skipped=list(skipped),
+    )
+
+
+def _verdicts(
+    desk: Desk, answers: Sequence[Answer], skipped: Sequence[schema.Skip] = ()
+) -> schema.Verdicts:
+    return schema.Verdicts(
+        answers=[
+            schema.Verdict(
+                **_asked(desk, answer),
+                answer=vote.label,
+                first=vote.first,
+                share=vote.share,
+                votes=[schema.Count(label=lb, count=n) for lb, n in vote.counts.items()],
+                probabilities=[
+                    schema.Likely(label=lb, probability=chance)
+                    for lb, chance in vote.probabilities.items()
+                ],
+                none=vote.none,
+            )
+            for answer in answers
+            if (vote := answer.vote) is not None
+        ],
+        skipped=list(skipped),
+    )
+
+
+@router.get("/search")
+def search(
+    desk: TheDesk,
+    query: Keys,
+    k: K = 20,
+    label: Labels = [],  # noqa: B006 - FastAPI copies it
+    crop: Crop = None,
+    way: Combined = "each",
+    metric: Metric = None,
+) -> schema.Answers:
+    """Find the nearest photos of items, or of photos that were handed in before."""
+    return _neighbours(desk, desk.answers(_ask(query, k, label, crop, way, metric), voting=False))
+
+
+@router.get("/classify")
+def classify(
+    desk: TheDesk, query: Keys, k: K = 20, crop: Crop = None, metric: Metric = None
+) -> schema.Verdicts:
+    """Say what the neighbours' labels make of items, or of photos that were handed in before."""
+    return _verdicts(desk, desk.answers(_ask(query, k, (), crop, "each", metric)))
+
+
+def _ask(
+    keys: Sequence[str],
+    k: int,
+    labels: Sequence[str],
+    crop: str | None,
+    way: Way,
+    metric: str | None,
+) -> Ask:
+    fields = [*(("q", key) for key in keys), *(("label", label) for label in labels)]
+    rest = {"k": str(k), "crop": crop or "", "way": way, "metric": metric or ""}
+    return Ask.read([*fields, *rest.items()])
+
+
+# Handed in
+
+Images = Annotated[list[UploadFile], File(max_length=TOGETHER, description="photos")]
+FormKeys = Annotated[list[Annotated[str, Form(pattern=f"{ITEM}|{UPLOAD}")]], Form(max_length=16)]
+
+
+async def kept(desk: Desk, uploads: Sequence[UploadFile]) -> tuple[list[str], list[schema.Skip]]:
+    """Keep photos that were handed in; return their keys, and what cannot be used.
+
+    Raises
+    ------
+    HoundsightError
+        If there is one, and it cannot be used.
+    """
+    keys: list[str] = []
+    skipped: list[schema.Skip] = []
+    for upload in uploads:
+        name = (upload.filename or "photo")[:255]
+        try:
+            # Waiting here holds no thread; only who has a turn reads the photo into memory.
+            async with desk.turns:
+                keys.append((await run_in_threadpool(desk.keep, upload.file, name)).key)
+        except HoundsightError as error:
+            if len(uploads) == 1:
+                raise
+            skipped.append(schema.Skip(name=name, reason=problem_of(error).message))
+    return keys, skipped
+
+
+@router.post("/search", responses=_CHANGES)
+async def search_photos(
+    desk: TheDesk,
+    image: Images = [],  # noqa: B006
+    query: FormKeys = [],  # noqa: B006
+    k: Annotated[int, Form(ge=1, le=MOST)] = 20,
+    label: Annotated[list[schema.Label], Form(max_length=100)] = [],  # noqa: B006
+    crop: Annotated[str | None, Form(pattern=crops)] = None,
+    way: Annotated[Way, Form()] = "each",
+    metric: Annotated[str | None, Form()] = None,
+) -> schema.Answers:
+    """Find the nearest photos of photos that are handed in, and of others beside them.
+
+    The answer names the key under which a photo can be asked about again while it is kept. Photos
+    that cannot be read are named among `skipped`; if there is but one, the request fails.
+    """
+    keys, skipped = await kept(desk, image)
+    ask = _ask(_some([*query, *keys], skipped), k, label, crop, way, metric)
+    answers = await run_in_threadpool(desk.answers, ask, voting=False)
+    return _neighbours(desk, answers, skipped)
+
+
+@router.post("/classify", responses=_CHANGES)
+async def classify_photos(
+    desk: TheDesk,
+    image: Images = [],  # noqa: B006
+    query: FormKeys = [],  # noqa: B006
+    k: Annotated[int, Form(ge=1, le=MOST)] = 20,
+    crop: Annotated[str | None, Form(pattern=crops)] = None,
+    metric: Annotated[str | None, Form()] = None,
+) -> schema.Verdicts:
+    """Say what the neighbours' labels make of photos that are handed in."""
+    keys, skipped = await kept(desk, image)
+    ask = _ask(_some([*query, *keys], skipped), k, (), crop, "each", metric)
+    return _verdicts(desk, await run_in_threadpool(desk.answers, ask), skipped)
+
+
+def _some(keys: list[str], skipped: Sequence[schema.Skip]) -> list[str]:
+    if keys or skipped:
+        return keys
+    raise Refused(422, "invalid_input", "no photo was handed in", "Send one as the field image")
+
+
+# The gallery
+
+
+@router.get("/items")
+def items(
+    desk: TheDesk,
+    label: Labels = [],  # noqa: B006
+    offset: Annotated[int, Query(ge=0, le=1 << 40)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> schema.Items:
+    """List photos, those that came in last first."""
+    ids = desk.gallery.ids(desk.where(label))[::-1]
+    some = ids[offset : offset + limit].tolist()
+    found = {item.id: item for item in desk.gallery.items(some)}
+    return schema.Items(
+        total=len(ids), items=[photo(desk, found[id_]) for id_ in some if id_ in found]
+    )
+
+
+@router.get("/items/{item_id}")
+def item(desk: TheDesk, item_id: ItemId) -> schema.Photo:
+    """Describe one photo."""
+    return photo(desk, desk.item(item_id))
+
+
+@router.post("/items", status_code=201, dependencies=[Depends(writable)], responses=_CHANGES)
+async def add(
+    desk: TheDesk,
+    image: Annotated[UploadFile | None, File(description="a photo")] = None,
+    query: Annotated[str | None, Form(pattern=UPLOAD, description="or one handed in")] = None,
+    label: Annotated[schema.Label | None, Form()] = None,
+) -> schema.Added:
+    """Put a photo into the gallery."""
+    keys = [query] if query is not None else (await kept(desk, [image] if image else []))[0]
+    (key,) = _some(keys, ())
+    added = await run_in_threadpool(desk.add, key, label)
+    return schema.Added(
+        change=added.change.number,
+        message="1 photo added" + (f", {label}" if label else ""),
+        item=photo(desk, added.item),
+    )
+
+
+@router.patch("/items/{item_id}", dependencies=[Depends(writable)], responses=_CHANGES)
+def relabel(desk: TheDesk, item_id: ItemId, new: schema.Relabel) -> schema.Changed:
+    """Give a photo another label."""
+    label = None if new.label is None else new.label.strip()
+    change = desk.gallery.set_labels({desk.item(item_id).id: label}, source="user")
+    words = "no label" if label is None else label
+    return schema.Changed(
+        change=change.number,
+        message=f"label changed to {words}" if change.count else f"the label was {words} already",
+    )
+
+
+@router.delete("/items/{item_id}", dependencies=[Depends(writable)], responses=_CHANGES)
+def remove(desk: TheDesk, item_id: ItemId) -> schema.Changed:
+    """Take a photo out of the gallery; its file stays where it is."""
+    change = desk.gallery.remove([desk.item(item_id).id])
+    return schema.Changed(change=change.number, message="1 photo taken out")
+
+
+@router.post("/changes/{number}/undo", dependencies=[Depends(writable)], responses=_CHANGES)
+def undo(desk: TheDesk, number: Annotated[int, Path(ge=1, le=1 << 62)]) -> schema.Changed:
+    """Take a change back."""
+    try:
+        desk.gallery.undo(number)
+    except HoundsightError as error:
+        raise Refused(409, "not_undone", error.cause, error.remedy) from error
+    return schema.Changed(change=None, message="taken back")
+
+
+@router.get("/labels")
+def labels(desk: TheDesk) -> list[schema.Count]:
+    """Count photos by label, most first; null counts those without one."""
+    counts = desk.gallery.labels()
+    found = [schema.Count(label=label, count=n) for label, n in sorted(counts.items())]
+    rest = len(desk.gallery) - counts.total()
+    found += [schema.Count(label=None, count=rest)] * bool(rest)
+    return sorted(found, key=lambda one: -one.count)
+
+
+@router.get("/skipped")
+def skipped(
+    desk: TheDesk,
+    offset: Annotated[int, Query(ge=0, le=1 << 40)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> schema.Skips:
+    """List files that indexing could not take in."""
+    every = records.skipped_records(desk.gallery.skipped())
+    return schema.Skips(
+        total=len(every),
+        skipped=[
+            schema.Skip(name=shown(one["path"]), reason=shown(one["reason"]))
+            for one in every[offset : offset + limit]
+        ],
+    )
+
+
+def shown(text: str) -> str:
+    """Return a text without the lone surrogates that stand for bytes of a file name."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+@router.get("/info")
+def info(request: Request, desk: TheDesk) -> schema.Info:
+    """Say what the gallery holds, and what made it."""
+    record = records.info_record(desk.gallery)
+    for root in record["roots"]:
+        root["place"] = shown(root["place"])
+    underway = desk.gallery.indexing()
+    working = None
+    if underway is not None:
+        working = schema.Working(running=True, done=underway.done, total=underway.total)
+    return schema.Info(
+        **{**record, "place": shown(record["place"])},
+        read_only=request.app.state.rules.read_only,
+        indexing=working,
+    )
+
+
+@router.get(
+    "/report",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/json": {"schema": {"type": "object"}}}},
+        202: {"model": schema.Working, "description": "It is being made."},
+    },
+)
+def report(desk: TheDesk) -> Response:
+    """Return the last evaluation, as `houndsight evaluate --json` writes it; 202 while it runs."""
+    state = desk.report.state
+    if state.value is not None:
+        # With escapes for what is not ASCII, so that any path can be written.
+        record = json.dumps(evaluation_record(desk.gallery, state.value))
+        return Response(record, media_type="application/json")
+    if state.problem is not None:
+        problem = state.problem
+        raise Refused(problem.status, problem.code, problem.message, problem.remedy)
+    if not state.running:
+        raise Refused(404, "no_report", "nothing was evaluated yet", "POST /api/report begins it")
+    working = schema.Working(running=True, done=state.done, total=state.total)
+    return JSONResponse(working.model_dump(), 202)
+
+
+@router.post("/report", status_code=202, responses=_CHANGES)
+def evaluate(desk: TheDesk) -> schema.Working:
+    """Begin to evaluate the gallery: how often a photo's neighbours have its label."""
+    desk.report.start(desk.contents())
+    state = desk.report.state
+    return schema.Working(running=state.running, done=state.done, total=state.total)
+
+
+@router.get("/health")
+def health() -> schema.Health:
+    """Say that the server answers."""
+    return schema.Health(status="ok")
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def metrics(request: Request) -> Response:
+    """Return figures of the server for Prometheus."""
+    body, kind = request.app.state.measures.page()
+    return Response(body, media_type=kind)

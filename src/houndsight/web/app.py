@@ -1,0 +1,122 @@
+"""The application: routes, what goes wrong with them, and the guard around it all."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import houndsight
+from houndsight.errors import HoundsightError
+from houndsight.render import html
+from houndsight.web import api, entry, pages
+from houndsight.web.desk import Desk
+from houndsight.web.guard import Guard, Rules, Sessions
+from houndsight.web.measures import Measured, Measures
+from houndsight.web.problems import Problem, Refused, problem_of
+from houndsight.web.schema import Refusal
+from houndsight.web.templates import page
+
+__all__ = ["make_app"]
+
+ABOUT = """Finds the images that look alike. Every answer is what the command line gives.
+
+Errors have a `code` for programs, a `message`, and a `remedy` where there is one. Where the server
+was started with a token, send it as `Authorization: Bearer TOKEN`.
+"""
+
+
+def make_app(desk: Desk, rules: Rules, sessions: Sessions) -> ASGIApp:
+    """Return the ASGI application.
+
+    Parameters
+    ----------
+    desk
+        What is asked.
+    rules, sessions
+        Who may ask, and who has shown that they may.
+    """
+    app = FastAPI(
+        title="houndsight",
+        version=houndsight.__version__,
+        description=ABOUT,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.desk = desk
+    app.state.rules = rules
+    app.state.sessions = sessions
+    app.state.measures = Measures(desk.gallery)
+    for routes in (api.router, pages.router, entry.router):
+        app.include_router(routes)
+    # Styles and scripts that reports and maps have in common with their files.
+    shared = StaticFiles(directory=Path(html.__file__).parent / "static")
+    app.mount("/static/render", shared)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _senseless)
+    app.add_exception_handler(HoundsightError, _library_error)
+    app.add_exception_handler(Exception, _broken)
+    return Measured(Guard(app, rules, sessions, _refusing(app)), app.state.measures)
+
+
+def _answer(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    """Say what is wrong: to a program as JSON, to a person as a page."""
+    answer: Response
+    if request.url.path.startswith("/api"):
+        answer = JSONResponse(Refusal.of(problem).model_dump(), problem.status)
+    else:
+        name = "enter.html.jinja" if problem.status == 401 else "problem.html.jinja"
+        answer = page(request, name, status=problem.status, problem=problem, why="")
+    answer.headers.update(headers or {})
+    if problem.status == 503:
+        answer.headers["retry-after"] = "2"
+    elif problem.status == 401:
+        answer.headers["www-authenticate"] = "Bearer"
+    return answer
+
+
+def _refusing(app: FastAPI) -> ASGIApp:
+    """Return what answers for the guard, without what comes after it."""
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        error: Refused = scope["state"]["refused"]
+        scope["app"] = app
+        # What was not read of a body would be taken for the next request.
+        answer = _answer(Request(scope), error.problem, {"connection": "close"})
+        await answer(scope, receive, send)
+
+    return refuse
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, Refused):
+        return _answer(request, error.problem)
+    status = HTTPStatus(getattr(error, "status_code", 500))
+    remedy = "See the addresses under /docs" if status in (404, 405) else None
+    problem = Problem(status, status.name.lower(), str(status.phrase).lower(), remedy)
+    return _answer(request, problem, getattr(error, "headers", None))
+
+
+async def _senseless(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for that
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    words = f"{where}: {first['msg']}"
+    return _answer(request, Problem(422, "invalid_input", words, "See /docs for what is taken"))
+
+
+async def _library_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HoundsightError)  # noqa: S101 - it is registered for that
+    return _answer(request, problem_of(error))
+
+
+async def _broken(request: Request, _: Exception) -> Response:
+    return _answer(request, Problem(500, "internal_error", "something is broken", "See the log"))

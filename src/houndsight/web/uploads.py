@@ -1,0 +1,110 @@
+"""Query photos that were handed in: kept for a while, so that their addresses go on working."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from houndsight import images
+from houndsight.web.problems import Refused
+
+__all__ = ["MAX_PIXELS", "Upload", "Uploads"]
+
+# Two at once, decoded and converted, take 2 x 2 x 3 bytes of each pixel: 770 MB at worst.
+MAX_PIXELS = 64_000_000
+ROOM = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A photo that was handed in.
+
+    Attributes
+    ----------
+    key
+        SHA-256 of its bytes, 64 hex digits: who has the photo, or was given the address, can name
+        it, and nobody else.
+    name
+        The file name that came with it: shown, and used for nothing else.
+    path
+        Where it lies.
+    size
+        Bytes.
+    """
+
+    key: str
+    name: str
+    path: Path
+    size: int
+
+
+class Uploads:
+    """A folder of photos that were handed in; the one unused for longest goes first.
+
+    Parameters
+    ----------
+    room
+        Bytes that may be kept.
+    """
+
+    def __init__(self, room: int = ROOM) -> None:
+        self.room = room
+        self._folder = tempfile.TemporaryDirectory(prefix="houndsight-queries-")
+        self._kept: OrderedDict[str, Upload] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, data: bytes, name: str) -> Upload:
+        """Keep a photo.
+
+        Raises
+        ------
+        Refused
+            If it is no photo, or has too many pixels. What is wrong further inside of it shows when
+            it is decoded.
+        """
+        file = images.File(data, 0)
+        key = file.digest.hex()
+        path = Path(self._folder.name) / key
+        images.check_size(data, path=os.fsencode(name), most=MAX_PIXELS)
+        with self._lock:
+            if key not in self._kept:
+                draft = path.with_suffix(f".{threading.get_ident()}")
+                draft.write_bytes(data)
+                draft.replace(path)
+            upload = self._kept[key] = Upload(key, name, path, len(data))
+            self._kept.move_to_end(key)
+            while sum(one.size for one in self._kept.values()) > self.room and len(self._kept) > 1:
+                self._forget(next(iter(self._kept)))
+        return upload
+
+    def __getitem__(self, key: str) -> Upload:
+        with self._lock:
+            upload = self._kept.get(key)
+            if upload is None:
+                raise Refused(
+                    410,
+                    "query_gone",
+                    "this query photo is no longer kept here",
+                    "Hand it in once more",
+                )
+            self._kept.move_to_end(key)
+        return upload
+
+    def forget(self, key: str) -> None:
+        """Forget a photo, such as one that could not be decoded."""
+        with self._lock:
+            if key in self._kept:
+                self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        self._kept.pop(key).path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Delete all of them."""
+        with self._lock:
+            self._kept.clear()
+        self._folder.cleanup()
