@@ -10,7 +10,6 @@ import sys
 def main(tests, gallery, rules, port):
     sys.path.insert(0, tests)
     from fakes import fake_embedder
-
     from houndsight import Gallery
     from houndsight.web.guard import Rules
     from houndsight.web.server import serve

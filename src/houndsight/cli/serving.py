@@ -1,5 +1,6 @@
 """The command that serves a gallery as a page and an HTTP API."""
 
+import logging
 import secrets
 
 import click
@@ -90,6 +91,8 @@ def serve(
             f"the token has to be {SHORTEST} or more letters and digits, without spaces",
             remedy=f"Take one that nobody guesses: --token {secrets.token_urlsafe(16)}",
         )
+    # What is broken here goes to the terminal; what strangers send that is no HTTP does not.
+    logging.basicConfig(level=logging.ERROR, format="houndsight: %(message)s")
     rules = Rules(
         host=host,
         names=frozenset(name.lower().rstrip(".") for name in names),

@@ -70,6 +70,7 @@ router = APIRouter(
 _CHANGES: dict[int | str, dict[str, Any]] = {
     code: {"model": schema.Refusal, "description": words}
     for code, words in {
+        400: "The body cannot be read.",
         403: "Nothing can be changed here, or another site's page asked.",
         408: "The body came too slowly.",
         409: "It cannot be done as things are.",

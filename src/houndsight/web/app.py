@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import houndsight
@@ -100,9 +101,21 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Refused):
         return _answer(request, error.problem)
     status = HTTPStatus(getattr(error, "status_code", 500))
-    remedy = "See the addresses under /docs" if status in (404, 405) else None
-    problem = Problem(status, status.name.lower(), str(status.phrase).lower(), remedy)
-    return _answer(request, problem, getattr(error, "headers", None))
+    words, remedy = status.phrase.lower(), "See the addresses under /docs"
+    if status == HTTPStatus.BAD_REQUEST:
+        words, remedy = "the request's body cannot be read", "Send it as /docs says"
+    # Starlette names the methods of the one route that it came upon first.
+    allowed = {"allow": _methods(request)} if status == HTTPStatus.METHOD_NOT_ALLOWED else None
+    return _answer(request, Problem(status, status.name.lower(), words, remedy), allowed)
+
+
+def _methods(request: Request) -> str:
+    """Return which methods an address has."""
+    app: FastAPI = request.app
+    fitting = [one for one in app.routes if one.matches(request.scope)[0] != Match.NONE]
+    return ", ".join(
+        sorted({way for one in fitting for way in getattr(one, "methods", None) or ()})
+    )
 
 
 async def _senseless(request: Request, error: Exception) -> Response:

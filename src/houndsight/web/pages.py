@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, File, Request, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from houndsight import images
@@ -32,7 +34,7 @@ router = APIRouter(include_in_schema=False)
 # Pixels of the longer side: of a photo that is looked at, and of a query beside its neighbours.
 LARGE, BESIDE = 1600, 800
 ON_A_PAGE = 60
-NEWEST = 24
+SOME = 24
 # An address that names the photo's bytes never shows anything else; the others are asked again.
 FOREVER = "private, max-age=31536000, immutable"
 AGAIN = "private, no-cache"
@@ -70,10 +72,15 @@ def search(request: Request, desk: TheDesk) -> HTMLResponse:
         ask=ask,
         answers=answers,
         shown=None if ask.show is None else _shown(desk, desk.item(ask.show), answers),
-        newest=[] if answers else _items(desk, desk.gallery.ids()[::-1][:NEWEST].tolist()),
+        some=[] if answers else _items(desk, _spread(desk.gallery.ids())),
         labels=sorted(desk.gallery.labels()),
         metrics=desk.gallery.metrics(),
     )
+
+
+def _spread(ids: NDArray[np.int64]) -> list[int]:
+    """Return some of many, evenly: photos that came in together are often of one kind."""
+    return [int(id_) for id_ in ids[:: max(1, -(-len(ids) // SOME))]]
 
 
 def _items(desk: Desk, ids: Sequence[int]) -> list[Item]:

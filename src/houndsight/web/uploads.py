@@ -86,7 +86,7 @@ class Uploads:
             upload = self._kept.get(key)
             if upload is None:
                 raise Refused(
-                    410,
+                    404,
                     "query_gone",
                     "this query photo is no longer kept here",
                     "Hand it in once more",
