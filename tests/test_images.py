@@ -806,3 +806,35 @@ def test_a_file_that_grows_while_it_is_read_is_refused_for_now(tmp_path, monkeyp
     error = unreadable(tmp_path / "a.jpg")
     assert error.cause == "changed while it was read"
     assert isinstance(error.__cause__, OSError)
+
+
+@pytest.mark.parametrize("strip", [1, 70, 1000])
+def test_a_large_photo_is_converted_strip_by_strip_and_no_edge_is_seen(strip, monkeypatch):
+    rng = np.random.default_rng(0)
+    deep = rng.integers(0, 65536, (23, 31))
+    colours = Image.fromarray(rng.integers(0, 256, (23, 31, 4), dtype=np.uint8))
+    photos = [
+        encoded(colours, "PNG"),
+        encoded(colours.convert("LA"), "PNG"),
+        encoded(colours.convert("P"), "PNG", transparency=bytes(range(256))),
+        encoded(
+            colours.convert("RGB"), "PNG", transparency=colours.convert("RGB").getpixel((0, 0))
+        ),
+        encoded(Image.fromarray(deep.astype(np.uint16)), "PNG"),
+        encoded(Image.fromarray((deep * 1000.0).astype(np.float32)), "TIFF"),
+        encoded(Image.fromarray((deep * 1000).astype(np.int32)), "TIFF"),
+    ]
+    whole = [pixels(data) for data in photos]
+    monkeypatch.setattr(images, "STRIP", strip)
+    for data, expected in zip(photos, whole, strict=True):
+        assert np.array_equal(pixels(data), expected)
+
+
+def test_what_is_written_beside_the_pixels_is_let_go():
+    exif = Image.Exif()
+    exif[0x010E] = "a secret place"
+    data = encoded(draw(1), exif=exif, comment=b"a secret place", xmp=b"a secret place")
+    assert data.count(b"a secret place") == 3
+    made = decoded(data).image
+    assert b"a secret place" not in thumbnail(made)
+    assert b"a secret place" not in encoded(made)

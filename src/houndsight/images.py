@@ -7,9 +7,11 @@ import io
 import os
 import stat
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from houndsight.errors import ImageError, InputError, printable
@@ -37,6 +39,8 @@ MAX_BYTES = 1 << 30
 THUMBNAIL_SIZE = 256
 # Far deeper than people nest folders; Python's stack ends at about 490.
 MAX_DEPTH = 250
+# Pixels that are converted at once, in as many as 8 bytes each.
+STRIP = 1 << 22
 # EXIF 2.32, tag 0x0112: how the stored rows and columns are to be turned for viewing.
 ORIENTATION_TAG = 0x0112
 ORIENTATIONS = {
@@ -310,6 +314,8 @@ def decode(data: bytes, *, path: bytes, at_least: int) -> Decoded:
         # Only now: Pillow turns a TIFF itself while it loads it, and then forgets the tag.
         orientation = _orientation(opened)
         image = _to_rgb(opened)
+        # Pillow would write comments and XMP, which may say where it was taken, into thumbnails.
+        image.info = {}
     except UnidentifiedImageError:
         raise ImageError(_what_instead(data), path=path) from None
     except Image.DecompressionBombError:
@@ -384,23 +390,46 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return _from_deep(image).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """Cut an image into boxes: what is computed for each takes little memory beside the image."""
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        yield 0, top, image.width, min(top + rows, image.height)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    whole = Image.new("RGB", image.size)
+    for box in _strips(image):
+        layer = image.crop(box).convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        whole.paste(Image.alpha_composite(white, layer).convert("RGB"), box)
+    return whole
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
     """Scale more than 8 bits a channel to 8: Pillow's own convert() clips at 255."""
+    top = max(float(_values(image, box).max(initial=0.0)) for box in _strips(image))
+    whole = Image.new("L", image.size)
+    for box in _strips(image):
+        values = _values(image, box)
+        if image.mode.startswith("I;16") or (image.mode == "I" and 255 < top <= 65535):
+            values /= 257.0
+        elif image.mode == "F" and top <= 1.0:
+            values *= 255.0
+        elif top > 65535:
+            values *= 255.0 / top
+        whole.paste(Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8)), box)
+    return whole
+
+
+def _values(image: Image.Image, box: tuple[int, int, int, int]) -> NDArray[np.float64]:
     # NaN and infinite stand for "no value" in scientific images: black.
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(values.max(initial=0.0))
-    if image.mode.startswith("I;16") or (image.mode == "I" and 255 < top <= 65535):
-        values /= 257.0
-    elif image.mode == "F" and top <= 1.0:
-        values *= 255.0
-    elif top > 65535:
-        values *= 255.0 / top
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+    values = np.asarray(image.crop(box)).astype(np.float64)
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _what_instead(data: bytes) -> str:

@@ -167,12 +167,15 @@ class Gallery(ByHand, Spaces, Watched):
 
     def thumbnail(self, item: Item) -> bytes | None:
         """Return a JPEG of at most 256 px; made again if it is gone, None if the photo is too."""
-        path = self._thumbnail_path(item.digest)
+        thumbnail = self._thumbnail_path(item.digest)
         with contextlib.suppress(OSError):
-            return path.read_bytes()
+            return thumbnail.read_bytes()
+        path = self.path_of(item)
         try:
-            file = self.path_of(item)
-            decoded = images.decode(images.read(file).data, path=file, at_least=512)
+            file = images.read(path)
+            if file.digest != item.digest:  # another photo by now
+                return None
+            decoded = images.decode(file.data, path=path, at_least=512)
         except ImageError:
             return None
         picture = images.thumbnail(decoded.image)
