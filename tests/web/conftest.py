@@ -57,8 +57,8 @@ def ask(place):
     """
     opened = []
 
-    def make(embedder=None, **rules):
-        library = Gallery(place)
+    def make(embedder=None, *, at=place, **rules):
+        library = Gallery(at)
         desk = Desk(library, embedder or fake_embedder())
         opened.extend([desk, library])
         sessions = Sessions()
@@ -103,9 +103,8 @@ class Served:
         return out, err, self.process.returncode
 
 
-@pytest.fixture
-def serve():
-    """Return what serves a gallery until the test ends."""
+def _serving():
+    """Return what serves a gallery until the test, or the last of its module, ends."""
     running = []
 
     def start(gallery, **rules):
@@ -115,3 +114,7 @@ def serve():
     yield start
     for one in running:
         one.stop()
+
+
+serve = pytest.fixture(_serving, name="serve")
+serve_all = pytest.fixture(_serving, scope="module", name="serve_all")

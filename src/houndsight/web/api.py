@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from houndsight.errors import HoundsightError
+from houndsight.labels import clean
 from houndsight.render import records
 from houndsight.render.evaluation_record import evaluation_record
 from houndsight.types import Item
@@ -204,7 +205,8 @@ async def kept(desk: Desk, uploads: Sequence[UploadFile]) -> tuple[list[str], li
     keys: list[str] = []
     skipped: list[schema.Skip] = []
     for upload in uploads:
-        name = (upload.filename or "photo")[:255]
+        # A body may name a character set that makes lone surrogates.
+        name = (upload.filename or "photo").encode("utf-8", "replace").decode()[:255]
         try:
             # Waiting here holds no thread; only who has a turn reads the photo into memory.
             async with desk.turns:
@@ -305,7 +307,7 @@ async def add(
 @router.patch("/items/{item_id}", dependencies=[Depends(writable)], responses=_CHANGES)
 def relabel(desk: TheDesk, item_id: ItemId, new: schema.Relabel) -> schema.Changed:
     """Give a photo another label."""
-    label = None if new.label is None else new.label.strip()
+    label = None if new.label is None else clean(new.label)
     change = desk.gallery.set_labels({desk.item(item_id).id: label}, source="user")
     words = "no label" if label is None else label
     return schema.Changed(
@@ -327,7 +329,8 @@ def undo(desk: TheDesk, number: Annotated[int, Path(ge=1, le=1 << 62)]) -> schem
     try:
         desk.gallery.undo(number)
     except HoundsightError as error:
-        raise Refused(409, "not_undone", error.cause, error.remedy) from error
+        remedy = error.remedy or "Look at how it is now, and change that"
+        raise Refused(409, "not_undone", error.cause, remedy) from error
     return schema.Changed(change=None, message="taken back")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
@@ -24,13 +25,28 @@ from houndsight.web.problems import Problem, Refused, problem_of
 from houndsight.web.schema import Refusal
 from houndsight.web.templates import page
 
-__all__ = ["make_app"]
+__all__ = ["ROUTERS", "make_app"]
+
+ROUTERS = (api.router, pages.router, entry.router)
 
 ABOUT = """Finds the images that look alike. Every answer is what the command line gives.
 
 Errors have a `code` for programs, a `message`, and a `remedy` where there is one. Where the server
 was started with a token, send it as `Authorization: Bearer TOKEN`.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """An ASGI layer that answers HEAD as GET; the server leaves the body out."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A link lets in once, and who only looks whether it is there must not use it up.
+        if scope.get("method") == "HEAD" and scope["path"] != "/enter":
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, receive, send)
 
 
 def make_app(desk: Desk, rules: Rules, sessions: Sessions) -> ASGIApp:
@@ -55,8 +71,8 @@ def make_app(desk: Desk, rules: Rules, sessions: Sessions) -> ASGIApp:
     app.state.rules = rules
     app.state.sessions = sessions
     app.state.measures = Measures(desk.gallery)
-    for routes in (api.router, pages.router, entry.router):
-        app.include_router(routes)
+    for router in ROUTERS:
+        app.include_router(router)
     # Styles and scripts that reports and maps have in common with their files.
     shared = StaticFiles(directory=Path(html.__file__).parent / "static")
     app.mount("/static/render", shared)
@@ -65,18 +81,21 @@ def make_app(desk: Desk, rules: Rules, sessions: Sessions) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _senseless)
     app.add_exception_handler(HoundsightError, _library_error)
     app.add_exception_handler(Exception, _broken)
-    return Measured(Guard(app, rules, sessions, _refusing(app)), app.state.measures)
+    return _Heads(Measured(Guard(app, rules, sessions, _refusing(app)), app.state.measures))
 
 
 def _answer(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Say what is wrong: to a program as JSON, to a person as a page."""
     answer: Response
-    if request.url.path.startswith("/api"):
+    if request.scope["path"].startswith("/api/"):  # request.url is made of the header Host as well
         answer = JSONResponse(Refusal.of(problem).model_dump(), problem.status)
     else:
         name = "enter.html.jinja" if problem.status == 401 else "problem.html.jinja"
         answer = page(request, name, status=problem.status, problem=problem, why="")
     answer.headers.update(headers or {})
+    if problem.status in (408, 413):
+        # What was not read of a body would be taken for the next request.
+        answer.headers["connection"] = "close"
     if problem.status == 503:
         answer.headers["retry-after"] = "2"
     elif problem.status == 401:
@@ -90,7 +109,6 @@ def _refusing(app: FastAPI) -> ASGIApp:
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         error: Refused = scope["state"]["refused"]
         scope["app"] = app
-        # What was not read of a body would be taken for the next request.
         answer = _answer(Request(scope), error.problem, {"connection": "close"})
         await answer(scope, receive, send)
 
@@ -110,12 +128,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> str:
-    """Return which methods an address has."""
-    app: FastAPI = request.app
-    fitting = [one for one in app.routes if one.matches(request.scope)[0] != Match.NONE]
-    return ", ".join(
-        sorted({way for one in fitting for way in getattr(one, "methods", None) or ()})
-    )
+    """Return which methods an address has; files have those of reading."""
+    every = [route for router in ROUTERS for route in router.routes]
+    fitting = [route for route in every if route.matches(request.scope)[0] is not Match.NONE]
+    ways = {way for route in fitting for way in getattr(route, "methods", ())} or {"GET"}
+    return ", ".join(sorted(ways | ({"HEAD"} if "GET" in ways else set())))
 
 
 async def _senseless(request: Request, error: Exception) -> Response:

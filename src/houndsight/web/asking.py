@@ -76,7 +76,7 @@ class Ask:
         if len(queries) > TOGETHER:
             raise _senseless("q", f"{len(queries)} photos", f"Ask for up to {TOGETHER} at once")
         for one in (*queries, *([show] if show else [])):
-            if not re.match(ITEM, one) and not (re.match(UPLOAD, one) and one != show):
+            if not re.fullmatch(ITEM, one) and not (re.fullmatch(UPLOAD, one) and one != show):
                 raise Refused(404, "no_such_item", "there is no such photo here", "Search anew")
         try:
             part = Crop.parse(crop) if crop else None

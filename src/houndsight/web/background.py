@@ -56,6 +56,7 @@ class Made(Generic[T]):
         self._make = make
         self._lock = threading.Lock()
         self._state: Making[T] = Making()
+        self._given_up = False
 
     @property
     def state(self) -> Making[T]:
@@ -71,6 +72,10 @@ class Made(Generic[T]):
         # A daemon: nothing of it is written, so that the process may end in the midst of it.
         threading.Thread(target=self._run, args=(contents,), daemon=True).start()
 
+    def give_up(self) -> None:
+        """Say that nobody waits for it any more: what it is made of is about to be closed."""
+        self._given_up = True
+
     def _run(self, contents: object) -> None:
         try:
             with _TURN:
@@ -79,6 +84,8 @@ class Made(Generic[T]):
         except HoundsightError as error:
             self._state = replace(self._state, running=False, problem=problem_of(error))
         except BaseException:
+            if self._given_up:
+                return
             problem = Problem(500, "internal_error", "this could not be made", "See the log")
             self._state = replace(self._state, running=False, problem=problem)
             raise  # to the log, by threading's own hook

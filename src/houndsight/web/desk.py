@@ -16,6 +16,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from houndsight import images
 from houndsight.adding import Added, add_photo
 from houndsight.atlas import Atlas, lay_out
 from houndsight.combining import as_one, search_combined
@@ -88,8 +89,8 @@ class Desk:
         self._embedder = embedder
         # One photo at a time: the network has all cores.
         self._network = threading.Lock()
-        self._waiting = 0
-        self._read: OrderedDict[tuple[str, View], tuple[Query, NDArray[np.float32]]] = OrderedDict()
+        self._queue = threading.Semaphore(QUEUE)
+        self._read: OrderedDict[object, tuple[Query, NDArray[np.float32]]] = OrderedDict()
         self._reading = threading.Lock()
         self._explained: OrderedDict[object, Explanation] = OrderedDict()
         # Held in the event loop by those whose photo is read; waiting there takes no thread.
@@ -110,14 +111,16 @@ class Desk:
         self.near: Made[float] = Made(lambda _: near_distance(gallery))
 
     def close(self) -> None:
-        """Delete the photos that were handed in."""
+        """Delete the photos that were handed in, before the gallery is closed."""
+        for one in (self.report, self.atlas, self.duplicates, self.doubtful, self.near):
+            one.give_up()
         self.uploads.close()
 
     # Items
 
     def item(self, key: str) -> Item:
         """Return an item by its id; Refused (404) if there is none."""
-        found = self.gallery.items([int(key, 16)]) if re.match(ITEM, key) else []
+        found = self.gallery.items([int(key, 16)]) if re.fullmatch(ITEM, key) else []
         if not found:
             raise Refused(
                 404,
@@ -214,23 +217,23 @@ class Desk:
 
     def read(self, key: str, view: View = WHOLE) -> tuple[Query, NDArray[np.float32]]:
         """Return a query photo and its vector, float32 (dim,)."""
-        if re.match(ITEM, key) and view == WHOLE:
+        if re.fullmatch(ITEM, key) and view == WHOLE:
             item = self.item(key)
             (vector,) = self.gallery.vectors([item]).values
             own = frozenset([item.id])
             twins = frozenset(one.id for one in self.gallery.with_digest(item.digest)) - own
             return Query(self.gallery.path_of(item), item.label, own, twins), vector
+        digest = self.digest(key)  # an item keeps its id when its photo is edited
         with self._reading:
-            known = self._read.get((key, view))
+            known = self._read.get((key, digest, view))
         if known is None:
             known = self._embedded(key, view)
             with self._reading:
-                self._read[key, view] = known
+                self._read[key, digest, view] = known
                 while len(self._read) > REMEMBERED:
                     self._read.popitem(last=False)
         query, vector = known
         # What has the same bytes may have come or gone, or have another label, since it was read.
-        digest = self.item(key).digest if re.match(ITEM, key) else bytes.fromhex(key)
         equal = self.gallery.with_digest(digest)
         label = next((item.label for item in equal if item.label), None)
         twins = frozenset(item.id for item in equal) - query.own
@@ -238,23 +241,41 @@ class Desk:
 
     def path(self, key: str) -> bytes:
         """Return where a query photo lies."""
-        if re.match(ITEM, key):
+        if re.fullmatch(ITEM, key):
             return self.gallery.path_of(self.item(key))
         return os.fsencode(self.uploads[key].path)
 
+    def digest(self, key: str) -> bytes:
+        """Return the SHA-256 that the bytes of a query photo have to have."""
+        return self.item(key).digest if re.fullmatch(ITEM, key) else bytes.fromhex(key)
+
+    def photo(self, key: str) -> images.File:
+        """Return the bytes of an item's photo, or of one that was handed in.
+
+        Whatever has taken a photo's place on the disk since it was indexed was never let in, and is
+        Refused (404).
+        """
+        file = images.read(self.path(key))
+        if file.digest != self.digest(key):
+            raise Refused(
+                404, "no_photo", "the file has changed since it was indexed", "Index it again"
+            )
+        return file
+
     def name(self, key: str) -> str:
         """Return what a query photo's file is called."""
-        if re.match(ITEM, key):
+        if re.fullmatch(ITEM, key):
             name = os.path.basename(self.path(key))
             return name.decode("utf-8", "backslashreplace")
         return self.uploads[key].name
 
     def _embedded(self, key: str, view: View) -> tuple[Query, NDArray[np.float32]]:
-        path = self.path(key)
+        self.photo(key)
         with self.network() as embedder:
-            found = read_queries(self.gallery, embedder, path, view=view)
+            found = read_queries(self.gallery, embedder, self.path(key), view=view)
         if found.skipped:
-            if not re.match(ITEM, key):
+            # The part that is asked for may lie beyond a good photo.
+            if view == WHOLE:
                 self.uploads.forget(key)
             raise ImageError(found.skipped[0].reason)
         return found.photos[0], found.vectors.values[0]
@@ -265,14 +286,13 @@ class Desk:
         if not isinstance(self._embedder, Embedder):
             raise self._embedder
         # Each of them holds a thread, and searches need some as well.
-        if self._waiting >= QUEUE:
+        if not self._queue.acquire(blocking=False):
             raise Refused(503, "busy", "too many photos are waiting to be looked at", "Try again")
-        self._waiting += 1
         try:
             with self._network:
                 yield self._embedder
         finally:
-            self._waiting -= 1
+            self._queue.release()
 
     @property
     def lacking(self) -> ModelError | None:
@@ -287,9 +307,10 @@ class Desk:
 
     def explained(self, key: str, view: View, item: Item, metric: str | None) -> Explanation:
         """Say which regions of a query and of an item made them alike."""
-        asked = (key, view, item.id, item.digest, self.metric(metric))
+        asked = (key, self.digest(key), view, item.id, item.digest, self.metric(metric))
         with self.network() as embedder:  # the page asks for both photos of a pair at once
             if asked not in self._explained:
+                self.photo(key)
                 self._explained[asked] = explain(
                     self.gallery, embedder, self.path(key), item, metric=metric, view=view
                 )

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import secrets
 import socket
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection
@@ -42,11 +40,18 @@ HEADERS = {
 }
 # Where those come in who have no session yet.
 OPEN = frozenset({"/enter", "/api/health"})
-# Bodies that are read at once, and those that wait for their turn; more are sent away.
-AT_ONCE, WAITING = 32, 64
+# Bodies that are read at once, and those that wait for their turn; more are sent away. Files below
+# 1 MB are kept in memory: 16 bodies of 64 MB are 1 GB at worst.
+AT_ONCE, WAITING = 16, 80
+# Bytes of a body without photos, such as a label or a token.
+SHORT = 64 << 10
 # A body may keep still for so many seconds, and has to bring so many bytes a second all in all.
 STILL_S, SLOWEST = 10.0, 20_000
 SESSIONS = 1000
+
+
+# An address or a name, and perhaps a port.
+HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
 def is_loopback(host: str) -> bool:
@@ -89,15 +94,15 @@ class Rules:
         A page elsewhere can point a name of its own at this address (DNS rebinding), and would then
         share an origin with the server. It cannot do so with an address or with our own names.
         """
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-        except ValueError:
+        match = HOST.fullmatch(host)
+        if match is None:
             return False
+        name = (match[1] or match[2]).lower().removesuffix(".")
         if name in self.names or is_loopback(name):
             return True
         if is_loopback(self.host):
             return False
-        if name in (self.host, socket.gethostname().lower()):
+        if name in (self.host.lower(), socket.gethostname().lower()):
             return True
         try:
             ipaddress.ip_address(name)
@@ -195,12 +200,11 @@ class Guard:
                 "this server does not go by the name that was asked for",
                 "Use the address that it printed, or start it with --name NAME",
             )
-        if scope["method"] not in SAFE:
-            _check_origin(headers, hosts[0])
+        _check_origin(headers, hosts[0], changing=scope["method"] not in SAFE)
         path = scope["path"]
         if self.rules.token is None or path in OPEN or path.startswith("/static/"):
             return
-        if not self._admitted(HTTPConnection(scope).headers):
+        if not self._admitted(HTTPConnection(scope)):
             raise Refused(
                 401,
                 "not_admitted",
@@ -208,22 +212,24 @@ class Guard:
                 "Open the link that it printed, or send the header Authorization: Bearer TOKEN",
             )
 
-    def _admitted(self, headers: Mapping[str, str]) -> bool:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
+    def _admitted(self, request: HTTPConnection) -> bool:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self.rules.is_token(token.strip())
-        cookies = SimpleCookie()
-        try:
-            cookies.load(headers.get("cookie", ""))
-        except CookieError:
-            return False
-        return COOKIE in cookies and cookies[COOKIE].value in self.sessions
+        return request.cookies.get(COOKIE, "") in self.sessions
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request with a body through when it is its turn."""
-        length = Headers(scope=scope).get("content-length", "0")
-        if not length.isascii() or not length.isdigit() or int(length) > self.rules.max_body:
-            raise self._too_long()
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "0")
+        # Those who have not shown the token yet hand in no photos.
+        photos = scope["path"] not in OPEN and _is_multipart(headers)
+        most = self.rules.max_body if photos else SHORT
+        if not re.fullmatch("[0-9]{1,18}", length) or int(length) > most:
+            raise _too_long(most)
+        if not photos:  # what is short must not wait behind what is long
+            await self.app(scope, _limited(receive, most), send)
+            return
         if self._turns.locked() and self._waiting >= WAITING:
             raise Refused(503, "busy", "too many photos are being handed in", "Try again")
         self._waiting += 1
@@ -232,53 +238,61 @@ class Guard:
         finally:
             self._waiting -= 1
         try:
-            await self.app(scope, self._limited(receive), send)
+            await self.app(scope, _limited(receive, most), send)
         finally:
             self._turns.release()
 
-    def _limited(self, receive: Receive) -> Receive:
-        """Return what receives a body of no more than so many bytes, and not too slowly."""
-        clock = asyncio.get_running_loop()
-        start, count, whole = clock.time(), 0, False
 
-        async def limited() -> Message:
-            nonlocal count, whole
-            if whole:  # what follows is only that the client has gone
-                return await receive()
-            try:
-                left = min(STILL_S, start + STILL_S + count / SLOWEST - clock.time())
-                message = await asyncio.wait_for(receive(), max(left, 0.0))
-            except TimeoutError:
-                raise Refused(
-                    408, "too_slow", "the photo came too slowly", "Try again, or make it smaller"
-                ) from None
-            count += len(message.get("body", b""))
-            whole = not message.get("more_body", False)
-            if count > self.rules.max_body:
-                raise self._too_long()
-            return message
-
-        return limited
-
-    def _too_long(self) -> Refused:
-        most = self.rules.max_body >> 20
-        return Refused(
-            413,
-            "too_large",
-            f"more than {most} MB cannot be handed in at once",
-            "Make the photo smaller, or hand in fewer at once",
-        )
+def _is_multipart(headers: Headers) -> bool:
+    return headers.get("content-type", "").lower().startswith("multipart/")
 
 
-def _check_origin(headers: Headers, host: str) -> None:
-    """Refuse what another site's page sends: browsers say where a request comes from.
+def _limited(receive: Receive, most: int) -> Receive:
+    """Return what receives a body of no more than so many bytes, and not too slowly."""
+    clock = asyncio.get_running_loop()
+    start, count, whole = clock.time(), 0, False
 
-    Programs that are no browsers say nothing, and have no cookies that others could use.
+    async def limited() -> Message:
+        nonlocal count, whole
+        if whole:  # what follows is only that the client has gone
+            return await receive()
+        try:
+            left = min(STILL_S, start + STILL_S + count / SLOWEST - clock.time())
+            message = await asyncio.wait_for(receive(), max(left, 0.0))
+        except TimeoutError:
+            raise Refused(
+                408, "too_slow", "the photo came too slowly", "Try again, or make it smaller"
+            ) from None
+        count += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
+        if count > most:
+            raise _too_long(most)
+        return message
+
+    return limited
+
+
+def _too_long(most: int) -> Refused:
+    if most == SHORT:
+        size, remedy = f"{most >> 10} kB", "Send photos as multipart/form-data"
+    else:
+        size, remedy = f"{most >> 20} MB", "Make the photo smaller, or hand in fewer at once"
+    return Refused(413, "too_large", f"more than {size} cannot be handed in at once", remedy)
+
+
+def _check_origin(headers: Headers, host: str, *, changing: bool) -> None:
+    """Refuse what another site's page asks for: browsers say where a request comes from.
+
+    Such a page may lead here by a link, and that is all: it has no use for pictures that it cannot
+    read, other than to find out whether they are there, and to keep the server busy. Programs that
+    are no browsers say nothing, and have no cookies that others could use.
     """
     origin = headers.get("origin")
     site = headers.get("sec-fetch-site", "none")
-    same = origin is None or (origin != "null" and urlsplit(origin).netloc == host)
-    if not same or site not in ("none", "same-origin"):
+    # With https where a proxy stands in front of the server.
+    same = origin in (None, f"http://{host}", f"https://{host}")
+    by_link = not changing and headers.get("sec-fetch-dest") == "document"
+    if (changing and not same) or (site not in ("none", "same-origin") and not by_link):
         raise Refused(
             403,
             "cross_site",

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, File, Request, UploadFile
+from fastapi import APIRouter, File, Path, Request, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -23,7 +24,7 @@ from houndsight.render.records import info_record
 from houndsight.render.report import report_content
 from houndsight.types import Item, Match, Where
 from houndsight.web.api import ItemId, TheDesk, kept
-from houndsight.web.asking import TOGETHER, Ask
+from houndsight.web.asking import TOGETHER, UPLOAD, Ask
 from houndsight.web.desk import Answer, Desk
 from houndsight.web.problems import Refused
 from houndsight.web.templates import page
@@ -260,58 +261,57 @@ def thumb(request: Request, desk: TheDesk, item_id: ItemId) -> Response:
     return _picture(request, item.digest.hex(), make)
 
 
-@router.get("/photo/{item_id}")
-def photo(request: Request, desk: TheDesk, item_id: ItemId) -> Response:
+@router.get("/photo/{key}")
+async def photo(request: Request, desk: TheDesk, key: ItemId) -> Response:
     """Send an item's photo, no larger than a screen."""
-    item = desk.item(item_id)
-    path = desk.gallery.path_of(item)
-
-    def make() -> bytes:
-        file = images.read(path)
-        if file.digest != item.digest:  # whatever it is by now, it was not taken in
-            raise Refused(
-                404, "no_photo", "the file has changed since it was indexed", "Index it again"
-            )
-        return _jpeg(images.decode(file.data, path=path, at_least=LARGE).image, LARGE)
-
-    return _picture(request, f"{item.digest.hex()}-{LARGE}", make)
+    digest = (await run_in_threadpool(desk.digest, key)).hex()
+    return await _decoding(
+        request, f"{digest}-{LARGE}", lambda: _jpeg(_decoded(desk, key, LARGE), LARGE)
+    )
 
 
 @router.get("/query/{key}")
-def query(request: Request, desk: TheDesk, key: str) -> Response:
+async def query(
+    request: Request, desk: TheDesk, key: Annotated[str, Path(pattern=UPLOAD)]
+) -> Response:
     """Send a photo that was handed in, no larger than it is shown."""
-    path = desk.path(key)
-
-    def make() -> bytes:
-        return _jpeg(_decoded(path, BESIDE), BESIDE)
-
-    return _picture(request, f"{key}-{BESIDE}", make)
+    await run_in_threadpool(desk.path, key)  # whether it is still there
+    return await _decoding(
+        request, f"{key}-{BESIDE}", lambda: _jpeg(_decoded(desk, key, BESIDE), BESIDE)
+    )
 
 
 @router.get("/heat/{side}")
-def heated(request: Request, desk: TheDesk, side: Literal["query", "item"]) -> Response:
+async def heated(request: Request, desk: TheDesk, side: Literal["query", "item"]) -> Response:
     """Send one of a pair of photos with the regions that made them alike: ?q=QUERY&show=ITEM."""
     ask = Ask.read(request.query_params.multi_items())
     if len(ask.queries) != 1 or ask.show is None:
-        raise Refused(422, "invalid_input", "a heat map is of one query and one photo")
-    item = desk.item(ask.show)
-    view = WHOLE if ask.crop is None else View(ask.crop)
+        raise Refused(
+            422,
+            "invalid_input",
+            "a heat map is of one query and one photo",
+            "Name them as ?q=QUERY&show=ITEM",
+        )
+    (key,), show, view = ask.queries, ask.show, WHOLE if ask.crop is None else View(ask.crop)
+
+    def name() -> str:
+        digests = f"{desk.digest(key).hex()}-{desk.digest(show).hex()}"
+        return f"{side}-{digests}-{desk.metric(ask.metric)}-{view.crop}"
 
     def make() -> bytes:
-        found = desk.explained(ask.queries[0], view, item, ask.metric)
+        found = desk.explained(key, view, desk.item(show), ask.metric)
         scale = heat.common_scale([found.query_shares, found.item_shares])
+        which, shares, seen = show, found.item_shares, found.item_seen
         if side == "query":
-            path, shares, seen = desk.path(ask.queries[0]), found.query_shares, found.query_seen
-        else:
-            path, shares, seen = desk.gallery.path_of(item), found.item_shares, found.item_seen
-        return _jpeg(heat.overlay(_decoded(path, heat.OVERLAY), shares, seen, scale), heat.OVERLAY)
+            which, shares, seen = key, found.query_shares, found.query_seen
+        image = _decoded(desk, which, heat.OVERLAY)
+        return _jpeg(heat.overlay(image, shares, seen, scale), heat.OVERLAY)
 
-    name = f"{side}-{ask.queries[0]}-{item.digest.hex()}-{desk.metric(ask.metric)}-{view.crop}"
-    return _picture(request, name, make)
+    return await _decoding(request, await run_in_threadpool(name), make)
 
 
-def _decoded(path: bytes, side: int) -> Image.Image:
-    return images.decode(images.read(path).data, path=path, at_least=side).image
+def _decoded(desk: Desk, key: str, side: int) -> Image.Image:
+    return images.decode(desk.photo(key).data, path=desk.path(key), at_least=side).image
 
 
 def _jpeg(image: Image.Image, side: int) -> bytes:
@@ -321,6 +321,12 @@ def _jpeg(image: Image.Image, side: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
+
+
+async def _decoding(request: Request, name: str, make: Callable[[], bytes]) -> Response:
+    """Send a picture when it is its turn: a large photo, decoded, takes half a gigabyte."""
+    async with request.app.state.desk.turns:
+        return await run_in_threadpool(_picture, request, name, make)
 
 
 def _picture(request: Request, name: str, make: Callable[[], bytes]) -> Response:

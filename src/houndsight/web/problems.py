@@ -50,17 +50,18 @@ class Refused(HTTPException):
         self.problem = Problem(status, code, message, remedy)
 
 
-# The first that fits counts: special errors before general ones.
-_STATUS: tuple[tuple[type[errors.HoundsightError], int, str], ...] = (
-    (errors.ImageError, 422, "unreadable_image"),
-    (errors.InputError, 422, "invalid_input"),
-    (errors.WeightsUnavailable, 503, "weights_unavailable"),
-    (errors.ModelError, 503, "model_error"),
-    (errors.FingerprintMismatch, 409, "fingerprint_mismatch"),
-    (errors.GalleryBusy, 409, "gallery_busy"),
-    (errors.DamagedGallery, 500, "damaged_gallery"),
-    (errors.GalleryError, 503, "gallery_error"),
-    (errors.HoundsightError, 500, "error"),
+# The first that fits counts: special errors before general ones. What can be done about it, where
+# the error itself does not say.
+_STATUS: tuple[tuple[type[errors.HoundsightError], int, str, str], ...] = (
+    (errors.ImageError, 422, "unreadable_image", "Choose another photo, or another part of it"),
+    (errors.InputError, 422, "invalid_input", "See /docs for what is taken"),
+    (errors.WeightsUnavailable, 503, "weights_unavailable", "Run houndsight doctor"),
+    (errors.ModelError, 503, "model_error", "Run houndsight doctor"),
+    (errors.FingerprintMismatch, 409, "fingerprint_mismatch", "Start the server again"),
+    (errors.GalleryBusy, 409, "gallery_busy", "Try again"),
+    (errors.DamagedGallery, 500, "damaged_gallery", "Run houndsight verify"),
+    (errors.GalleryError, 503, "gallery_error", "Run houndsight verify"),
+    (errors.HoundsightError, 500, "error", "See the log"),
 )
 
 
@@ -70,5 +71,5 @@ def problem_of(error: errors.HoundsightError) -> Problem:
     The path it names is left out of what is said: on another machine it means nothing, and it is
     no visitor's business.
     """
-    status, code = next((status, code) for kind, status, code in _STATUS if isinstance(error, kind))
-    return Problem(status, code, error.cause, error.remedy)
+    status, code, remedy = next(found[1:] for found in _STATUS if isinstance(error, found[0]))
+    return Problem(status, code, error.cause, error.remedy or remedy)

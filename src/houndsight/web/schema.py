@@ -29,7 +29,9 @@ __all__ = [
     "Working",
 ]
 
-Label = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
+# Python strips the four separators as well, which \s lacks elsewhere: no label may be left empty.
+NOT_EMPTY = r"[^\s\x1c-\x1f]"
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NOT_EMPTY)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 
 

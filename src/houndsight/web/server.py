@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 import threading
@@ -25,6 +26,8 @@ __all__ = ["serve"]
 
 # Seconds that a client may take for a request's head.
 HEAD_S = 10.0
+# Seconds in which a client that is sent something has to take some of it.
+UNREAD_S = 30.0
 # Seconds that open requests may go on when the server is to stop.
 STOP_S = 10
 KEEP_ALIVE_S = 30
@@ -32,9 +35,10 @@ CONNECTIONS = 2000
 
 
 class _Protocol(H11Protocol):
-    """HTTP as uvicorn has it, and nobody may take all day to say what is wanted."""
+    """HTTP as uvicorn has it, and nobody may take all day to say what is wanted, or to hear it."""
 
     _patience: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -49,7 +53,28 @@ class _Protocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
+        self.resume_writing()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
+
+    def _watch(self, left: int) -> None:
+        self._unread = self.loop.call_later(UNREAD_S, self._taken, left)
+
+    def _taken(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < before:
+            self._watch(left)
+        else:
+            self.transport.abort()  # close() would wait until all is taken
 
     def _wait(self) -> None:
         self._patience = self.loop.call_later(HEAD_S, self._hang_up)
@@ -120,6 +145,7 @@ def serve(
     InputError
         If it cannot listen there.
     """
+    _make_room(2 * CONNECTIONS)
     listening = _listen(rules.host, port)
     host, number = listening.getsockname()[:2]
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
@@ -151,6 +177,14 @@ def serve(
         desk.close()
 
 
+def _make_room(wanted: int) -> None:
+    """Raise how many files may be open, as far as that is allowed: a shell gives 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -159,6 +193,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(address)
+            listening.listen()  # another that has bound it may have been quicker to listen
         except OSError:
             listening.close()
             raise

@@ -55,10 +55,9 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         _templates()
         .get_template(template)
         .render(
-            here=request.url.path,
+            here=request.scope["path"],
             rules=state.rules,
             gallery=state.desk.gallery,
-            underway=state.desk.gallery.indexing(),
             **context,
         )
     )

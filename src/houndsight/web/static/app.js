@@ -3,6 +3,7 @@
 // what is there, and htmx puts them in place.
 
 const byId = (id) => document.getElementById(id);
+const said = byId("said");
 
 // Photos that are dropped or pasted go the way of those that are chosen.
 
@@ -10,7 +11,9 @@ function hand(files) {
   const choose = byId("choose");
   const photos = [...files].filter((file) => file.type.startsWith("image/") || !file.type);
   if (!choose || choose.closest("form").hidden) return;
-  if (!photos.length) return say({ message: "That is no photo" });
+  if (!photos.length) {
+    return say({ message: "That is no photo", remedy: "Use JPEG, PNG, WebP, GIF or TIFF" }, true);
+  }
   const given = new DataTransfer();
   for (const photo of photos) given.items.add(photo);
   choose.files = given.files;
@@ -45,14 +48,16 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
   }
 });
 
+function narrow(field) {
+  const wanted = field.value.toLowerCase();
+  for (const entry of byId(field.dataset.narrows).children) {
+    entry.hidden = !entry.textContent.toLowerCase().includes(wanted);
+  }
+}
+
 document.addEventListener("input", ({ target }) => {
   if (target.id === "k") byId("k-now").value = target.value;
-  if (target.dataset.narrows) {
-    const wanted = target.value.toLowerCase();
-    for (const entry of byId(target.dataset.narrows).children) {
-      entry.hidden = !entry.textContent.toLowerCase().includes(wanted);
-    }
-  }
+  if (target.dataset.narrows) narrow(target);
 });
 
 // A rectangle that is dragged on the query becomes the field's text; the field does the rest.
@@ -126,10 +131,8 @@ function dress() {
     last = shown.dataset.item;
     shown.removeAttribute("open");
     shown.showModal();
-    shown.addEventListener("cancel", (event) => {
-      event.preventDefault();
-      shown.querySelector(".close").click();
-    });
+    if (said.firstChild) shown.append(said);
+    shown.addEventListener("close", () => shown.querySelector(".close").click());
     shown.addEventListener("click", (event) => {
       if (event.target === shown) shown.querySelector(".close").click();
     });
@@ -139,19 +142,37 @@ function dress() {
   }
 }
 
-// Changes are asked of the API, shown with a way back, and then the page is asked for anew.
+// Changes are asked of the API, shown with a way back, and then the page is asked for anew; what was
+// looked for in its list of labels stays.
 
-function show(address = location.href) {
-  return htmx.ajax("GET", address, {
+let showing = Promise.resolve();
+
+// One after the other, as each replaces the page: htmx would put a second one in place of the first.
+function show(address) {
+  showing = showing.catch(() => {}).then(() => load(address ?? location.href));
+  return showing;
+}
+
+async function load(address) {
+  const [text, scrolled] = [byId("find-label")?.value, byId("label-list")?.scrollTop];
+  await htmx.ajax("GET", address, {
     target: "#page", select: "#page", swap: "outerHTML show:none",
   });
+  const field = byId("find-label");
+  if (!field) return;
+  if (text) {
+    field.value = text;
+    narrow(field);
+  }
+  byId("label-list").scrollTop = scrolled;
 }
 
 function say({ message, remedy, change }, failed = false) {
   const note = document.createElement("div");
   const words = document.createElement("p");
   note.className = failed ? "toast failed" : "toast";
-  words.textContent = remedy ? `${message}. ${remedy}.` : message;
+  const sentence = (text) => text.replace(/[^.?!]$/, "$&.");
+  words.textContent = [message, remedy].filter(Boolean).map(sentence).join(" ");
   note.append(words);
   if (change) {
     const form = document.createElement("form");
@@ -169,9 +190,13 @@ function say({ message, remedy, change }, failed = false) {
   away.addEventListener("click", () => note.remove());
   note.append(away);
   // Above a dialog nothing is seen but what is in it.
-  (document.querySelector("dialog[open]") ?? document.body).append(byId("said"));
-  byId("said").replaceChildren(note);
+  (document.querySelector("dialog[open]") ?? document.body).append(said);
+  said.replaceChildren(note);
 }
+
+const SILENT = {
+  message: "The server does not answer", remedy: "See whether it is still running",
+};
 
 async function change(form) {
   const method = form.dataset.change || "POST";
@@ -191,12 +216,11 @@ async function change(form) {
       return;
     }
     const then = form.dataset.then;
-    document.body.append(byId("said"));
     if (then) history.replaceState(null, "", then);
     await show(then);
     if (!("quiet" in form.dataset)) say(told);
   } catch {
-    say({ message: "The server does not answer", remedy: "Is it still running" }, true);
+    say(SILENT, true);
   }
 }
 
@@ -207,15 +231,63 @@ document.addEventListener("submit", (event) => {
   change(event.target);
 }, { capture: true });
 
-document.addEventListener("htmx:sendError", () => {
-  say({ message: "The server does not answer", remedy: "Is it still running" }, true);
+document.addEventListener("htmx:sendError", () => say(SILENT, true));
+
+// What is refused leaves the page as it is, and says why.
+
+document.addEventListener("htmx:responseError", ({ detail }) => {
+  // What the address names is not there any more.
+  if (detail.elt === document.body && detail.xhr.status < 500) return location.reload();
+  const page = new DOMParser().parseFromString(detail.xhr.response, "text/html");
+  const [message, remedy] = page.querySelectorAll(".problem > *:not(br)");
+  say({
+    message: message?.textContent ?? `The server answered ${detail.xhr.status}`,
+    remedy: remedy?.textContent,
+  }, true);
+  for (const id of ["ask", "drop"]) byId(id)?.reset();
+  if (byId("k-now")) byId("k-now").value = byId("k").value;
+});
+
+// An answer is not shown where more was asked meanwhile: htmx has that in its queue.
+
+const filled = (form) => new URLSearchParams(new FormData(form)).toString();
+let sent = "";
+
+document.addEventListener("htmx:beforeSend", ({ detail }) => {
+  if (detail.elt.id === "ask") sent = filled(detail.elt);
+});
+
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const form = detail.requestConfig.elt;
+  if (form.id === "ask" && filled(form) !== sent) detail.shouldSwap = false;
+  else if (detail.target.id === "page") document.body.append(said);
+});
+
+// Another query begins at the top; who lost the focus with what was replaced goes on from there.
+
+const asked = () => new URLSearchParams(location.search).getAll("q").join();
+let before = asked();
+
+function settle() {
+  if (asked() !== before) window.scrollTo(0, 0);
+  before = asked();
+  if (document.activeElement === document.body) byId("page").focus({ preventScroll: true });
+}
+
+// Back and forward ask for the address anew: nothing is kept that may have changed.
+
+document.addEventListener("htmx:historyCacheMiss", (event) => {
+  event.preventDefault();
+  before = asked();
+  show();
 });
 
 // Photos that come in while the page is open show by themselves, where no query was asked.
 
 let photos = null;
-document.addEventListener("htmx:afterSettle", () => {
+document.addEventListener("htmx:afterSettle", ({ detail }) => {
   dress();
+  if (detail.target.id === "page") settle();
   const now = byId("progress")?.dataset.photos;
   const listing = location.pathname === "/gallery" || (location.pathname === "/" && !location.search);
   if (photos !== null && now !== photos && listing) show();
