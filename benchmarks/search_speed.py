@@ -64,19 +64,22 @@ def rows_of(vectors, labels, count):
         yield made / np.linalg.norm(made, axis=1, keepdims=True), names[of]
 
 
-def fill(place, source, count):
-    """Make a gallery; returns its rows as one mapped array."""
+def fill(place, source, count, pictures=(None,)):
+    """Make a gallery, its thumbnails taken from `pictures` in turn; returns its rows, mapped."""
     items = source.items()
     vectors, labels = source.vectors(items).values, np.array([item.label for item in items])
     LocalStore.create(place, vectors.shape[1], {"settings": source.settings, "roots": {}}).close()
     with Gallery(place) as gallery:
-        root, number = gallery.root(os.fsencode(place / "photos"), None), 0
+        root, number = gallery.root(os.fsencode(place.parent / f"{place.name}-photos"), None), 0
         for block, names in rows_of(vectors, labels, count):
             entries = []
             for vector, name in zip(block, names, strict=False):
                 digest = number.to_bytes(32, "big")
                 path = os.fsencode(f"{number:08d}.jpg")
-                entries.append(Entry(path, str(name), "folder", digest, 1, 1, 1, 1, vector))
+                picture = pictures[number % len(pictures)]
+                entries.append(
+                    Entry(path, str(name), "folder", digest, 1, 1, 1, 1, vector, picture)
+                )
                 number += 1
             gallery.add(root, entries)
         begin = time.perf_counter()

@@ -1,12 +1,13 @@
 """The command that serves a gallery as a page and an HTTP API."""
 
 import logging
+import re
 import secrets
 
 import click
 
 from houndsight.cli.console import DONE, err, gallery_option, out, reopen_embedder
-from houndsight.errors import InputError, ModelError
+from houndsight.errors import InputError, ModelError, printable
 
 __all__ = ["COMMANDS"]
 
@@ -91,6 +92,12 @@ def serve(
             f"the token has to be {SHORTEST} or more letters and digits, without spaces",
             remedy=f"Take one that nobody guesses: --token {secrets.token_urlsafe(16)}",
         )
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:.]+", name):
+            raise InputError(
+                f"--name {printable(name)}: this is no name of a host",
+                remedy="Give the name alone, without https:// or a port",
+            )
     # What is broken here goes to the terminal; what strangers send that is no HTTP does not.
     logging.basicConfig(level=logging.ERROR, format="houndsight: %(message)s")
     rules = Rules(

@@ -289,12 +289,12 @@ def item(desk: TheDesk, item_id: ItemId) -> schema.Photo:
 @router.post("/items", status_code=201, dependencies=[Depends(writable)], responses=_CHANGES)
 async def add(
     desk: TheDesk,
-    image: Annotated[UploadFile | None, File(description="a photo")] = None,
+    image: Annotated[list[UploadFile], File(max_length=1, description="a photo")] = [],  # noqa: B006
     query: Annotated[str | None, Form(pattern=UPLOAD, description="or one handed in")] = None,
     label: Annotated[schema.Label | None, Form()] = None,
 ) -> schema.Added:
     """Put a photo into the gallery."""
-    keys = [query] if query is not None else (await kept(desk, [image] if image else []))[0]
+    keys = [query] if query is not None else (await kept(desk, image))[0]
     (key,) = _some(keys, ())
     added = await run_in_threadpool(desk.add, key, label)
     return schema.Added(

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import houndsight
 from houndsight.errors import HoundsightError
-from houndsight.render import html
 from houndsight.web import api, entry, pages
+from houndsight.web.addresses import STATIC, kept_for
 from houndsight.web.desk import Desk
 from houndsight.web.guard import Guard, Rules, Sessions
 from houndsight.web.measures import Measured, Measures
@@ -49,6 +49,15 @@ class _Heads:
         await self.app(scope, receive, send)
 
 
+class _Files(StaticFiles):
+    """Files that a browser may keep."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        answer.headers["cache-control"] = kept_for(QueryParams(scope["query_string"]))
+        return answer
+
+
 def make_app(desk: Desk, rules: Rules, sessions: Sessions) -> ASGIApp:
     """Return the ASGI application.
 
@@ -73,10 +82,8 @@ def make_app(desk: Desk, rules: Rules, sessions: Sessions) -> ASGIApp:
     app.state.measures = Measures(desk.gallery)
     for router in ROUTERS:
         app.include_router(router)
-    # Styles and scripts that reports and maps have in common with their files.
-    shared = StaticFiles(directory=Path(html.__file__).parent / "static")
-    app.mount("/static/render", shared)
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    for prefix, folder in reversed(STATIC.items()):
+        app.mount(f"/static/{prefix}".rstrip("/"), _Files(directory=folder))
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _senseless)
     app.add_exception_handler(HoundsightError, _library_error)

@@ -23,10 +23,12 @@ from houndsight.render import heat
 from houndsight.render.records import info_record
 from houndsight.render.report import report_content
 from houndsight.types import Item, Match, Where
+from houndsight.web.addresses import kept_for
 from houndsight.web.api import ItemId, TheDesk, kept
 from houndsight.web.asking import TOGETHER, UPLOAD, Ask
 from houndsight.web.desk import Answer, Desk
 from houndsight.web.problems import Refused
+from houndsight.web.schema import Skip
 from houndsight.web.templates import page
 
 __all__ = ["router"]
@@ -36,9 +38,8 @@ router = APIRouter(include_in_schema=False)
 LARGE, BESIDE = 1600, 800
 ON_A_PAGE = 60
 SOME = 24
-# An address that names the photo's bytes never shows anything else; the others are asked again.
-FOREVER = "private, max-age=31536000, immutable"
-AGAIN = "private, no-cache"
+# Of a label's doubt: above one half more speaks for another label.
+DOUBTED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,10 @@ class Shown:
 @router.get("/")
 def search(request: Request, desk: TheDesk) -> HTMLResponse:
     """Show queries with their neighbours; without a query, how to ask."""
-    ask = Ask.read(request.query_params.multi_items())
+    return _answered(request, desk, Ask.read(request.query_params.multi_items()))
+
+
+def _answered(request: Request, desk: Desk, ask: Ask, skipped: Sequence[Skip] = ()) -> HTMLResponse:
     answers = desk.answers(ask)
     return page(
         request,
@@ -72,6 +76,7 @@ def search(request: Request, desk: TheDesk) -> HTMLResponse:
         desk=desk,
         ask=ask,
         answers=answers,
+        skipped=skipped,
         shown=None if ask.show is None else _shown(desk, desk.item(ask.show), answers),
         some=[] if answers else _items(desk, _spread(desk.gallery.ids())),
         labels=sorted(desk.gallery.labels()),
@@ -112,7 +117,12 @@ async def upload(
         reason = skipped[0].reason if skipped else "no photo was chosen"
         raise Refused(422, "unreadable_image", reason, "Choose a photo: JPEG, PNG, WebP, GIF, TIFF")
     ask = Ask.read([*request.query_params.multi_items(), *(("q", key) for key in keys)])
-    return RedirectResponse(ask.url(), 303)
+    if not skipped:
+        return RedirectResponse(ask.url(), 303)
+    # What could not be read is said once, and is no part of the address.
+    answer = await run_in_threadpool(_answered, request, desk, ask, skipped)
+    answer.headers["hx-push-url"] = ask.url()
+    return answer
 
 
 # The gallery
@@ -160,7 +170,7 @@ def atlas_data(desk: TheDesk) -> dict[str, object]:
 def atlas_photos(desk: TheDesk) -> Response:
     """Return all photos of the map in small, as one picture."""
     picture = maps.sprite(desk.gallery, desk.the_atlas())
-    return Response(picture, media_type="image/jpeg", headers={"cache-control": AGAIN})
+    return Response(picture, media_type="image/jpeg", headers={"cache-control": kept_for(())})
 
 
 @router.get("/quality")
@@ -209,7 +219,9 @@ def tidy(request: Request, desk: TheDesk, again: bool = False) -> Response:
         outliers=[
             one
             for one in doubtful.value or ()
-            if one.item.id in here and here[one.item.id].label == one.item.label
+            if one.score > DOUBTED
+            and one.item.id in here
+            and here[one.item.id].label == one.item.label
         ][:ON_A_PAGE],
     )
 
@@ -332,7 +344,7 @@ async def _decoding(request: Request, name: str, make: Callable[[], bytes]) -> R
 def _picture(request: Request, name: str, make: Callable[[], bytes]) -> Response:
     """Send a picture; not if the browser has it: its ETag is made of its name."""
     etag = f'"{re.sub("[^0-9A-Za-z@._-]", "_", name)}"'
-    headers = {"etag": etag, "cache-control": FOREVER if "v" in request.query_params else AGAIN}
+    headers = {"etag": etag, "cache-control": kept_for(request.query_params)}
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:

@@ -12,7 +12,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader
 
 from houndsight.render.html import environment
 from houndsight.render.labels import one_line
-from houndsight.types import Item
+from houndsight.web.addresses import photo_url, static_url
 
 __all__ = ["page"]
 
@@ -27,13 +27,9 @@ def _templates() -> Environment:
     made.filters["percent"] = lambda share: f"{100 * share:.0f} %"
     made.filters["count"] = lambda number: f"{number:,}"
     made.filters["quoted"] = lambda text: quote(text, safe="")
+    made.filters["static"] = static_url
     made.globals["photo_url"] = photo_url
     return made
-
-
-def photo_url(item: Item, kind: str = "thumb") -> str:
-    """Return the address of an item's photo as it is now, so that it can be kept for good."""
-    return f"/{kind}/{item.key}?v={item.digest[:6].hex()}"
 
 
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:

@@ -10,14 +10,23 @@ const said = byId("said");
 function hand(files) {
   const choose = byId("choose");
   const photos = [...files].filter((file) => file.type.startsWith("image/") || !file.type);
-  if (!choose || choose.closest("form").hidden) return;
   if (!photos.length) {
     return say({ message: "That is no photo", remedy: "Use JPEG, PNG, WebP, GIF or TIFF" }, true);
   }
+  if (!choose) return handOver(photos);
+  if (choose.closest("form").hidden) return;
   const given = new DataTransfer();
   for (const photo of photos) given.items.add(photo);
   choose.files = given.files;
   choose.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+// From a page without the form they go on to the one that has it.
+async function handOver(photos) {
+  await htmx.ajax("GET", "/", {
+    target: "#page", select: "#page", swap: "outerHTML", push: "true",
+  });
+  if (byId("choose")) hand(photos);
 }
 
 for (const name of ["dragover", "drop"]) {
@@ -271,6 +280,10 @@ let before = asked();
 function settle() {
   if (asked() !== before) window.scrollTo(0, 0);
   before = asked();
+  for (const link of document.querySelectorAll("nav[aria-label=Pages] a")) {
+    if (link.pathname === location.pathname) link.ariaCurrent = "page";
+    else link.removeAttribute("aria-current");
+  }
   if (document.activeElement === document.body) byId("page").focus({ preventScroll: true });
 }
 
