@@ -56,7 +56,9 @@ def run(folder: Path) -> int:
     click.echo("\nLook at what was made:")
     for path in (folder / "grid.png", grids, answers, page):
         click.echo(f"  {path}")
-    click.echo(f"In the browser: houndsight serve -g {gallery} --open  (pip install 'houndsight[web]')")
+    click.echo(
+        f"In the browser: houndsight serve -g {gallery} --open  (pip install 'houndsight[web]')"
+    )
     click.echo("Now your own photos: houndsight index PHOTOS -g GALLERY")
     return DONE
 

@@ -14,11 +14,11 @@ from houndsight.errors import HoundsightError
 from houndsight.labels import clean
 from houndsight.render import records
 from houndsight.render.evaluation_record import evaluation_record
-from houndsight.types import Item
 from houndsight.web import schema
 from houndsight.web.asking import ITEM, MOST, TOGETHER, UPLOAD, Ask, Way
-from houndsight.web.desk import Answer, Desk
+from houndsight.web.desk import Desk
 from houndsight.web.problems import Refused, problem_of
+from houndsight.web.replies import escaped, neighbours, photo, verdicts
 
 __all__ = ["crops", "router", "the_desk", "writable"]
 
@@ -80,79 +80,6 @@ _CHANGES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def photo(desk: Desk, item: Item) -> schema.Photo:
-    """Return an item as the API says it."""
-    return schema.Photo(
-        id=item.key,
-        label=item.label,
-        label_source=item.label_source,
-        path=desk.gallery.path_of(item).decode("utf-8", "backslashreplace"),
-        width=item.width,
-        height=item.height,
-        size=item.size,
-    )
-
-
-def _asked(desk: Desk, answer: Answer) -> dict[str, Any]:
-    view = answer.query.view
-    return {
-        "query": list(answer.keys),
-        "name": ", ".join(desk.name(key) for key in answer.keys),
-        "label": answer.query.label,
-        "crop": None if view.crop is None else str(view.crop),
-    }
-
-
-def _neighbours(
-    desk: Desk, answers: Sequence[Answer], skipped: Sequence[schema.Skip] = ()
-) -> schema.Answers:
-    return schema.Answers(
-        answers=[
-            schema.Neighbours(
-                **_asked(desk, answer),
-                matches=[
-                    schema.Neighbour(
-                        rank=match.rank,
-                        id=match.item.key,
-                        path=desk.gallery.path_of(match.item).decode("utf-8", "backslashreplace"),
-                        label=match.item.label,
-                        distance=match.distance,
-                        probability=match.probability,
-                        same_bytes=answer.query.same_bytes(match.item),
-                    )
-                    for match in answer.matches
-                ],
-            )
-            for answer in answers
-        ],
-        skipped=list(skipped),
-    )
-
-
-def _verdicts(
-    desk: Desk, answers: Sequence[Answer], skipped: Sequence[schema.Skip] = ()
-) -> schema.Verdicts:
-    return schema.Verdicts(
-        answers=[
-            schema.Verdict(
-                **_asked(desk, answer),
-                answer=vote.label,
-                first=vote.first,
-                share=vote.share,
-                votes=[schema.Count(label=lb, count=n) for lb, n in vote.counts.items()],
-                probabilities=[
-                    schema.Likely(label=lb, probability=chance)
-                    for lb, chance in vote.probabilities.items()
-                ],
-                none=vote.none,
-            )
-            for answer in answers
-            if (vote := answer.vote) is not None
-        ],
-        skipped=list(skipped),
-    )
-
-
 @router.get("/search")
 def search(
     desk: TheDesk,
@@ -164,7 +91,7 @@ def search(
     metric: Metric = None,
 ) -> schema.Answers:
     """Find the nearest photos of items, or of photos that were handed in before."""
-    return _neighbours(desk, desk.answers(_ask(query, k, label, crop, way, metric), voting=False))
+    return neighbours(desk, desk.answers(_ask(query, k, label, crop, way, metric), voting=False))
 
 
 @router.get("/classify")
@@ -172,7 +99,7 @@ def classify(
     desk: TheDesk, query: Keys, k: K = 20, crop: Crop = None, metric: Metric = None
 ) -> schema.Verdicts:
     """Say what the neighbours' labels make of items, or of photos that were handed in before."""
-    return _verdicts(desk, desk.answers(_ask(query, k, (), crop, "each", metric)))
+    return verdicts(desk, desk.answers(_ask(query, k, (), crop, "each", metric)))
 
 
 def _ask(
@@ -237,7 +164,7 @@ async def search_photos(
     keys, skipped = await kept(desk, image)
     ask = _ask(_some([*query, *keys], skipped), k, label, crop, way, metric)
     answers = await run_in_threadpool(desk.answers, ask, voting=False)
-    return _neighbours(desk, answers, skipped)
+    return neighbours(desk, answers, skipped)
 
 
 @router.post("/classify", responses=_CHANGES)
@@ -252,7 +179,7 @@ async def classify_photos(
     """Say what the neighbours' labels make of photos that are handed in."""
     keys, skipped = await kept(desk, image)
     ask = _ask(_some([*query, *keys], skipped), k, (), crop, "each", metric)
-    return _verdicts(desk, await run_in_threadpool(desk.answers, ask), skipped)
+    return verdicts(desk, await run_in_threadpool(desk.answers, ask), skipped)
 
 
 def _some(keys: list[str], skipped: Sequence[schema.Skip]) -> list[str]:
@@ -355,15 +282,10 @@ def skipped(
     return schema.Skips(
         total=len(every),
         skipped=[
-            schema.Skip(name=shown(one["path"]), reason=shown(one["reason"]))
+            schema.Skip(name=escaped(one["path"]), reason=escaped(one["reason"]))
             for one in every[offset : offset + limit]
         ],
     )
-
-
-def shown(text: str) -> str:
-    """Return a text without the lone surrogates that stand for bytes of a file name."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 @router.get("/info")
@@ -371,13 +293,13 @@ def info(request: Request, desk: TheDesk) -> schema.Info:
     """Say what the gallery holds, and what made it."""
     record = records.info_record(desk.gallery)
     for root in record["roots"]:
-        root["place"] = shown(root["place"])
+        root["place"] = escaped(root["place"])
     underway = desk.gallery.indexing()
     working = None
     if underway is not None:
         working = schema.Working(running=True, done=underway.done, total=underway.total)
     return schema.Info(
-        **{**record, "place": shown(record["place"])},
+        **{**record, "place": escaped(record["place"])},
         read_only=request.app.state.rules.read_only,
         indexing=working,
     )

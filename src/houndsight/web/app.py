@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import houndsight
 from houndsight.errors import HoundsightError
-from houndsight.web import api, entry, pages
+from houndsight.web import api, entry, pages, pictures
 from houndsight.web.addresses import STATIC, kept_for
 from houndsight.web.desk import Desk
 from houndsight.web.guard import Guard, Rules, Sessions
@@ -27,7 +27,7 @@ from houndsight.web.templates import page
 
 __all__ = ["ROUTERS", "make_app"]
 
-ROUTERS = (api.router, pages.router, entry.router)
+ROUTERS = (api.router, pages.router, pictures.router, entry.router)
 
 ABOUT = """Finds the images that look alike. Every answer is what the command line gives.
 
