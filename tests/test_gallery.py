@@ -21,7 +21,7 @@ from houndsight.errors import (
     NewerFormat,
     NotAGallery,
 )
-from houndsight.gallery import Entry, library
+from houndsight.gallery import Entry
 from houndsight.types import Skipped
 
 DIM = 192
@@ -124,12 +124,6 @@ def test_a_foreign_vector_and_a_senseless_k_are_refused(gallery, tmp_path):
         gallery.search(vectors_of(gallery, np.zeros((1, DIM))), 0)
     with pytest.raises(FingerprintMismatch, match="preprocessing"):
         gallery.check(fake_embedder(image_size=64))
-
-
-def test_vectors_of_candidates_are_read_in_small_groups():
-    assert list(library._groups([])) == []
-    assert list(library._groups([20] * 3)) == [[0, 1, 2]]
-    assert list(library._groups([2000, 40, 40, 9000, 1])) == [[0, 1], [2], [3], [4]]
 
 
 def test_what_was_read_before_a_rollback_does_not_count_after_it(gallery):

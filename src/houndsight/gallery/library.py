@@ -35,8 +35,6 @@ from houndsight.types import Item, Matches, Skipped, Vectors, Where
 
 __all__ = ["Gallery"]
 
-# Vectors that are read together, of several queries: 2,048 x 2,048 x 4 bytes = 16 MB.
-TOGETHER = 2048
 # The narrower graph of a gallery that has one.
 NETWORK = "network.onnx"
 
@@ -321,18 +319,13 @@ class Gallery(ByHand, Spaces, Watched):
         asked = space(queries.values)
         found = self.store.candidates(asked, k + spare, where or Where(), space, looked_at)
         answers: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
-        chosen = [
-            ids[~np.isin(ids, list(left_out))] if left_out else ids
-            for ids, left_out in zip(found, out, strict=True)
-        ]
-        for group in _groups([len(ids) for ids in chosen]):
-            vectors = self.store.vectors(np.concatenate([chosen[n] for n in group]).tolist())
-            for n in group:
-                kept = chosen[n]
-                distance = _distances(space, queries.values[n], vectors[: len(kept)])
-                vectors = vectors[len(kept) :]
-                near = distance <= max_distance
-                answers.append(search.nearest(distance[near], kept[near], k))
+        for query, (ids, vectors), left_out in zip(queries.values, found, out, strict=True):
+            if left_out:
+                kept = ~np.isin(ids, list(left_out))
+                ids, vectors = ids[kept], vectors[kept]
+            distance = _distances(space, query, vectors)
+            near = distance <= max_distance
+            answers.append(search.nearest(distance[near], ids[near], k))
         width = max((len(ids) for ids, _ in answers), default=0)
         ids = np.full((len(answers), width), -1, np.int64)
         distances = np.full((len(answers), width), np.inf)
@@ -394,20 +387,6 @@ class Gallery(ByHand, Spaces, Watched):
         """Hold the right to add photos; GalleryBusy if another process holds it."""
         with self.store.appending():
             yield
-
-
-def _groups(sizes: Sequence[int]) -> Iterator[list[int]]:
-    """Put numbers of queries together as long as they have no more than TOGETHER candidates."""
-    group: list[int] = []
-    total = 0
-    for n, size in enumerate(sizes):
-        if group and total + size > TOGETHER:
-            yield group
-            group, total = [], 0
-        group.append(n)
-        total += size
-    if group:
-        yield group
 
 
 def _distances(

@@ -1,6 +1,6 @@
 """Keep items, vectors and named documents, and find neighbours; know nothing of images."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -65,11 +65,12 @@ class Store(Protocol):
         where: Where,
         space: Space,
         looked_at: int | None = None,
-    ) -> list[NDArray[np.int64]]:
-        """Return for each query ids of live items that surely contain its k nearest in a space.
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """For each query ids of live items that surely contain its k nearest in a space.
 
-        The queries are in that space already; a store may keep its items' vectors in it. With
-        `looked_at` they contain them most likely: only so many vectors need be looked at in full.
+        With their vectors as stored, (n, dim). The queries are in that space already; a store may
+        keep its items' vectors in it. With `looked_at` they contain them most likely: only so many
+        vectors need be looked at in full.
         """
         ...
 

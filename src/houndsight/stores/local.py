@@ -410,10 +410,11 @@ class LocalStore:
         where: Where,
         space: Space,
         looked_at: int | None = None,
-    ) -> list[NDArray[np.int64]]:
-        """Return for each query ids of live items that surely contain its k nearest in a space.
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """For each query ids of live items that surely contain its k nearest in a space.
 
-        Most likely, where only `looked_at` vectors are looked at in full.
+        With their vectors as stored, (n, dim). Most likely, where only `looked_at` vectors are
+        looked at in full.
         """
         with self._lock:
             live = self._live()

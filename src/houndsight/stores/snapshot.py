@@ -110,8 +110,8 @@ class Snapshot:
         where: Where,
         among: Rows,
         looked_at: int | None,
-    ) -> list[NDArray[np.int64]]:
-        """Return for each query ids of items that surely contain its k nearest.
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """For each query ids of items that surely contain its k nearest, and stored vectors.
 
         `among` are the rows in the space that the queries are in. Most likely, where only
         `looked_at` of them are looked at in full.
@@ -129,7 +129,9 @@ class Snapshot:
         if full:
             for n, some in zip(full, self._in_full(queries[full], k, rows, among), strict=True):
                 found[n] = some
-        return [self.ids[np.searchsorted(self.rows, some)] for some in found if some is not None]
+        for positions in found:
+            if positions is not None:  # none is by now
+                yield self.ids[np.searchsorted(self.rows, positions)], self.stored[positions]
 
     def _rows(self, where: Where) -> NDArray[np.intp] | None:
         """Return which rows may be answers, ascending; None for all that there are."""
