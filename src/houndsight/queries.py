@@ -57,8 +57,8 @@ class Query:
         return item.id in self.own or item.id in self.twins
 
     def agrees(self, item: Item) -> bool | None:
-        """Return whether an item has the query's label; None where that is not known."""
-        return None if self.label is None else item.label == self.label
+        """Return whether an item has the query's label; None where either has none."""
+        return None if None in (self.label, item.label) else item.label == self.label
 
 
 @dataclass(frozen=True, slots=True, eq=False)

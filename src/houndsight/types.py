@@ -70,12 +70,13 @@ class Where:
     Attributes
     ----------
     labels
-        Only items with one of these labels; ``None`` for no such limit.
+        Only items with one of these labels, None among them standing for those without; ``None``
+        for no such limit.
     labelled
         Only items that have a label.
     """
 
-    labels: frozenset[str] | None = None
+    labels: frozenset[str | None] | None = None
     labelled: bool = False
 
     def __post_init__(self) -> None:

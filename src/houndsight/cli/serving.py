@@ -2,7 +2,6 @@
 
 import logging
 import re
-import secrets
 
 import click
 
@@ -69,6 +68,8 @@ def serve(
 
     It ends by Ctrl-C. A gallery that is being indexed is served all the same.
     """
+    import secrets  # brings much along that no other command needs
+
     try:
         from houndsight.web.guard import Rules, is_loopback
         from houndsight.web.server import serve as listen
@@ -81,10 +82,11 @@ def serve(
         ) from error
     from houndsight.gallery import Gallery
 
-    here = is_loopback(host)
-    if token is None and not here:
+    # What has another name is reached through something that passes it on to others.
+    away = next((name for name in (host, *names) if not is_loopback(name)), None)
+    if token is None and away is not None:
         raise InputError(
-            f"at {host} other machines can reach the server, and nothing would keep them out",
+            f"as {printable(away)} other machines reach the server, and nothing keeps them out",
             remedy=f"Give it a token, such as --token {secrets.token_urlsafe(16)}",
         )
     if token is not None and (len(token) < SHORTEST or not token.isascii() or " " in token):
@@ -104,7 +106,7 @@ def serve(
         host=host,
         names=frozenset(name.lower().rstrip(".") for name in names),
         token=token,
-        read_only=not here if read_only is None else read_only,
+        read_only=away is not None if read_only is None else read_only,
         max_body=max_upload << 20,
     )
 

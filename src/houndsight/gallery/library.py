@@ -7,6 +7,7 @@ every store: sqrt(sum((x - q)**2)).
 import contextlib
 import hashlib
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -167,7 +168,8 @@ class Gallery(ByHand, Spaces, Watched):
         """Return a JPEG of at most 256 px; made again if it is gone, None if the photo is too."""
         thumbnail = self._thumbnail_path(item.digest)
         with contextlib.suppress(OSError):
-            return thumbnail.read_bytes()
+            if kept := thumbnail.read_bytes():  # empty where the power failed
+                return kept
         path = self.path_of(item)
         try:
             file = images.read(path)
@@ -189,7 +191,7 @@ class Gallery(ByHand, Spaces, Watched):
         # Rebuildable, so neither synced nor worth failing for; renamed, so never half there.
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_suffix(f".{os.getpid()}")
+            draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
             draft.write_bytes(picture)
             draft.replace(path)
 

@@ -73,6 +73,10 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
+# Whether a neighbour has the query's label.
+MARKS = {True: Text("✓", "green"), False: Text("✗", "red"), None: Text("")}
+
+
 def matches_table(gallery: Gallery, query: Query, matches: Sequence[Match]) -> Table:
     """Return the neighbours of one query; right and wrong are marked where its label is known.
 
@@ -83,11 +87,10 @@ def matches_table(gallery: Gallery, query: Query, matches: Sequence[Match]) -> T
     names = ("rank", "", "label", "distance", *(["same label"] if chances else []), "id", "path")
     table = _table(f"{query_text(query)}{known}", *names)
     for match in matches:
-        mark = Text("✓", "green") if query.agrees(match.item) else Text("✗", "red")
         same = " (same bytes)" if query.same_bytes(match.item) else ""
         table.add_row(
             str(match.rank),
-            "" if query.label is None else mark,
+            MARKS[query.agrees(match.item)],
             Text(label_text(match.item.label)),
             f"{match.distance:.4f}",
             *([f"{match.probability:.0%}"] if match.probability is not None else []),

@@ -136,7 +136,8 @@ class Snapshot:
     def _rows(self, where: Where) -> NDArray[np.intp] | None:
         """Return which rows may be answers, ascending; None for all that there are."""
         if where.labels is not None:
-            wanted = [self.names[label] for label in where.labels if label in self.names]
+            # A number that no item has for a label that none has.
+            wanted = [-1 if name is None else self.names.get(name, -2) for name in where.labels]
             return self.rows[np.isin(self.labels, wanted)]
         if where.labelled and not (self.labels >= 0).all():
             return self.rows[self.labels >= 0]

@@ -16,40 +16,20 @@ from houndsight.render import records
 from houndsight.render.evaluation_record import evaluation_record
 from houndsight.web import schema
 from houndsight.web.asking import ITEM, MOST, TOGETHER, UPLOAD, Ask, Way
-from houndsight.web.desk import Desk
-from houndsight.web.problems import Refused, problem_of
+from houndsight.web.dependencies import ItemId, TheDesk, kept, writable
+from houndsight.web.problems import Refused
 from houndsight.web.replies import escaped, neighbours, photo, verdicts
 
-__all__ = ["crops", "router", "the_desk", "writable"]
+__all__ = ["router"]
 
-
-def the_desk(request: Request) -> Desk:
-    """Return the desk of the app that was asked."""
-    desk: Desk = request.app.state.desk
-    return desk
-
-
-def writable(request: Request) -> None:
-    """Refuse (403) to change anything where that is not wanted."""
-    if request.app.state.rules.read_only:
-        raise Refused(
-            403,
-            "read_only",
-            "nothing can be changed here",
-            "Start the server with --writable to change labels and photos",
-        )
-
-
-crops = r"^\s*[0-9.]+\s*%?\s*(,\s*[0-9.]+\s*%?\s*){3}$"
-TheDesk = Annotated[Desk, Depends(the_desk)]
-ItemId = Annotated[str, Path(pattern=ITEM, description="16 hex digits")]
+CROP = r"^\s*[0-9.]+\s*%?\s*(,\s*[0-9.]+\s*%?\s*){3}$"
 K = Annotated[int, Query(ge=1, le=MOST, description="neighbours")]
 Key = Annotated[str, Query(pattern=f"{ITEM}|{UPLOAD}")]
 Keys = Annotated[list[Key], Query(min_length=1, max_length=TOGETHER, description="ids or keys")]
 Labels = Annotated[list[schema.Label], Query(max_length=100, description="only these")]
 Crop = Annotated[
     str | None,
-    Query(pattern=crops, description="x,y,width,height in pixels, or in per cent with %"),
+    Query(pattern=CROP, description="x,y,width,height in pixels, or in per cent with %"),
 ]
 Combined = Annotated[Way, Query(description="several one by one, or as one")]
 Metric = Annotated[str | None, Query(description="a metric of the gallery; its own by default")]
@@ -121,30 +101,6 @@ Images = Annotated[list[UploadFile], File(max_length=TOGETHER, description="phot
 FormKeys = Annotated[list[Annotated[str, Form(pattern=f"{ITEM}|{UPLOAD}")]], Form(max_length=16)]
 
 
-async def kept(desk: Desk, uploads: Sequence[UploadFile]) -> tuple[list[str], list[schema.Skip]]:
-    """Keep photos that were handed in; return their keys, and what cannot be used.
-
-    Raises
-    ------
-    HoundsightError
-        If there is one, and it cannot be used.
-    """
-    keys: list[str] = []
-    skipped: list[schema.Skip] = []
-    for upload in uploads:
-        # A body may name a character set that makes lone surrogates.
-        name = (upload.filename or "photo").encode("utf-8", "replace").decode()[:255]
-        try:
-            # Waiting here holds no thread; only who has a turn reads the photo into memory.
-            async with desk.turns:
-                keys.append((await run_in_threadpool(desk.keep, upload.file, name)).key)
-        except HoundsightError as error:
-            if len(uploads) == 1:
-                raise
-            skipped.append(schema.Skip(name=name, reason=problem_of(error).message))
-    return keys, skipped
-
-
 @router.post("/search", responses=_CHANGES)
 async def search_photos(
     desk: TheDesk,
@@ -152,7 +108,7 @@ async def search_photos(
     query: FormKeys = [],  # noqa: B006
     k: Annotated[int, Form(ge=1, le=MOST)] = 20,
     label: Annotated[list[schema.Label], Form(max_length=100)] = [],  # noqa: B006
-    crop: Annotated[str | None, Form(pattern=crops)] = None,
+    crop: Annotated[str | None, Form(pattern=CROP)] = None,
     way: Annotated[Way, Form()] = "each",
     metric: Annotated[str | None, Form()] = None,
 ) -> schema.Answers:
@@ -173,7 +129,7 @@ async def classify_photos(
     image: Images = [],  # noqa: B006
     query: FormKeys = [],  # noqa: B006
     k: Annotated[int, Form(ge=1, le=MOST)] = 20,
-    crop: Annotated[str | None, Form(pattern=crops)] = None,
+    crop: Annotated[str | None, Form(pattern=CROP)] = None,
     metric: Annotated[str | None, Form()] = None,
 ) -> schema.Verdicts:
     """Say what the neighbours' labels make of photos that are handed in."""
@@ -221,6 +177,8 @@ async def add(
     label: Annotated[schema.Label | None, Form()] = None,
 ) -> schema.Added:
     """Put a photo into the gallery."""
+    if query is not None and image:
+        raise Refused(422, "invalid_input", "image and query are two photos", "Send one of them")
     keys = [query] if query is not None else (await kept(desk, image))[0]
     (key,) = _some(keys, ())
     added = await run_in_threadpool(desk.add, key, label)

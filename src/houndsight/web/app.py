@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import houndsight
 from houndsight.errors import HoundsightError
 from houndsight.web import api, entry, pages, pictures
-from houndsight.web.addresses import STATIC, kept_for
+from houndsight.web.addresses import STATIC, kept_for, static_tag
 from houndsight.web.desk import Desk
 from houndsight.web.guard import Guard, Rules, Sessions
 from houndsight.web.measures import Measured, Measures
@@ -43,9 +43,11 @@ class _Heads:
     app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # A link lets in once, and who only looks whether it is there must not use it up.
-        if scope.get("method") == "HEAD" and scope["path"] != "/enter":
+        if scope.get("method") == "HEAD":
             scope = {**scope, "method": "GET"}
+            # A link lets in once, and who only looks whether it is there must not use it up.
+            if scope["path"] == "/enter":
+                scope["query_string"] = b""
         await self.app(scope, receive, send)
 
 
@@ -54,7 +56,9 @@ class _Files(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         answer = await super().get_response(path, scope)
-        answer.headers["cache-control"] = kept_for(QueryParams(scope["query_string"]))
+        name = scope["path"].removeprefix("/static/")
+        given = QueryParams(scope["query_string"]).get("v")
+        answer.headers["cache-control"] = kept_for(given, static_tag(name))
         return answer
 
 

@@ -92,6 +92,7 @@ class Desk:
         self._queue = threading.Semaphore(QUEUE)
         self._read: OrderedDict[object, tuple[Query, NDArray[np.float32]]] = OrderedDict()
         self._reading = threading.Lock()
+        self._contents: tuple[int, tuple[str, str]] | None = None  # by revision
         self._explained: OrderedDict[object, Explanation] = OrderedDict()
         # Held in the event loop by those whose photo is read; waiting there takes no thread.
         self.turns = asyncio.Semaphore(DECODED)
@@ -367,4 +368,8 @@ class Desk:
 
     def contents(self) -> tuple[str, str]:
         """Return what changes when photos or labels do, or the metric."""
-        return self.gallery.metric, labelling(self.gallery.items())["digest"]
+        revision = self.gallery.store.revision()
+        if self._contents is None or self._contents[0] != revision:
+            now = self.gallery.metric, labelling(self.gallery.items())["digest"]
+            self._contents = revision, now
+        return self._contents[1]

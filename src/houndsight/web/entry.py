@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from houndsight.web.guard import COOKIE
+from houndsight.web.guard import cookie_name
 from houndsight.web.problems import Refused
 from houndsight.web.templates import page
 
@@ -43,8 +43,9 @@ def another(request: Request) -> Response:
     """Return a new link, for one more browser."""
     if request.app.state.rules.token is None:
         raise Refused(404, "no_token", "this server asks for no token", "Give its address away")
-    host = f"{request.url.scheme}://{request.headers['host']}"
-    return JSONResponse({"link": link(host, request.app.state.sessions.link())})
+    # Browsers say where they are, also where a proxy with HTTPS stands before the server.
+    home = request.headers.get("origin") or f"http://{request.headers['host']}"
+    return JSONResponse({"link": link(home, request.app.state.sessions.link())})
 
 
 def _let_in(request: Request) -> HTMLResponse:
@@ -55,6 +56,11 @@ def _let_in(request: Request) -> HTMLResponse:
     """
     answer = page(request, "entered.html.jinja")
     answer.set_cookie(
-        COOKIE, request.app.state.sessions.begin(), httponly=True, samesite="strict", path="/"
+        cookie_name(request.scope),
+        request.app.state.sessions.begin(),
+        httponly=True,
+        samesite="strict",
+        # Whoever says so untruly only keeps the cookie from themselves.
+        secure=request.headers.get("x-forwarded-proto") == "https",
     )
     return answer

@@ -19,9 +19,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from houndsight.web.problems import Refused
 
-__all__ = ["COOKIE", "DOCS_POLICY", "POLICY", "Guard", "Rules", "Sessions", "is_loopback"]
+__all__ = [
+    "DOCS_POLICY",
+    "POLICY",
+    "Guard",
+    "Rules",
+    "Sessions",
+    "cookie_name",
+    "is_loopback",
+]
 
-COOKIE = "houndsight"
 # What is changed with one of these is changed by nobody.
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 POLICY = (
@@ -63,6 +70,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def cookie_name(scope: Scope) -> str:
+    """Return the name of the session's cookie: browsers send one port's to the others as well."""
+    return f"houndsight-{scope['server'][1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +190,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope.setdefault("state", {})["begun"] = False
         guarded = _with_headers(scope, send)
         try:
             self._check(scope)
@@ -186,10 +199,17 @@ class Guard:
             else:
                 await self._with_body(scope, receive, guarded)
         except Refused as error:
-            scope.setdefault("state", {})["refused"] = error
-            await self.refuse(scope, receive, guarded)
+            await self._refuse(error, scope, receive, guarded)
         except ClientDisconnect:
             pass  # nobody is left to be answered
+        except asyncio.CancelledError:  # the server stops, and has waited long enough
+            if not scope["state"]["begun"]:
+                late = Refused(503, "stopping", "the server is being stopped", "Try again later")
+                await self._refuse(late, scope, receive, guarded)
+
+    async def _refuse(self, error: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["refused"] = error
+        await self.refuse(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -217,7 +237,7 @@ class Guard:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self.rules.is_token(token.strip())
-        return request.cookies.get(COOKIE, "") in self.sessions
+        return request.cookies.get(cookie_name(request.scope), "") in self.sessions
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request with a body through when it is its turn."""
@@ -307,6 +327,7 @@ def _with_headers(scope: Scope, send: Send) -> Send:
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
+            scope["state"]["begun"] = True
             headers = MutableHeaders(scope=message)
             policy = DOCS_POLICY if scope["path"] == "/docs" else POLICY
             for name, value in {"content-security-policy": policy, **HEADERS}.items():

@@ -17,8 +17,8 @@ from houndsight.render.records import info_record
 from houndsight.render.report import report_content
 from houndsight.types import Item, Match, Where
 from houndsight.web.addresses import kept_for
-from houndsight.web.api import TheDesk, kept
 from houndsight.web.asking import TOGETHER, Ask
+from houndsight.web.dependencies import TheDesk, file_name, kept
 from houndsight.web.desk import Answer, Desk
 from houndsight.web.problems import Refused
 from houndsight.web.schema import Skip
@@ -102,8 +102,10 @@ async def upload(
     image: Annotated[list[UploadFile], File()] = [],  # noqa: B006 - FastAPI copies it
 ) -> Response:
     """Keep photos that were handed in, and go on to their neighbours."""
-    given = [one for one in image if one.filename][:TOGETHER]
-    keys, skipped = await kept(desk, given)
+    given = [one for one in image if one.filename]
+    keys, skipped = await kept(desk, given[:TOGETHER])
+    beyond = f"only {TOGETHER} photos can be asked about at once"
+    skipped += [Skip(name=file_name(one), reason=beyond) for one in given[TOGETHER:]]
     if not keys:
         reason = skipped[0].reason if skipped else "no photo was chosen"
         raise Refused(422, "unreadable_image", reason, "Choose a photo: JPEG, PNG, WebP, GIF, TIFF")
@@ -120,11 +122,13 @@ async def upload(
 
 
 @router.get("/gallery")
-def gallery(request: Request, desk: TheDesk, label: str = "", start: int = 0) -> HTMLResponse:
+def gallery(
+    request: Request, desk: TheDesk, label: str = "", without: bool = False, start: int = 0
+) -> HTMLResponse:
     """Show photos, those that came in last first; all, those with a label, or those without."""
     counts = desk.gallery.labels()
     rest = len(desk.gallery) - counts.total()
-    where = desk.where([label]) if label else Where()
+    where = desk.where([label]) if label else Where(frozenset([None]) if without else None)
     ids = desk.gallery.ids(where)[::-1]
     start = min(max(start, 0), max(len(ids) - 1, 0)) // ON_A_PAGE * ON_A_PAGE
     return page(
@@ -133,6 +137,7 @@ def gallery(request: Request, desk: TheDesk, label: str = "", start: int = 0) ->
         counts=sorted(counts.items()),
         unlabelled=rest,
         label=label,
+        without=without and not label,
         items=_items(desk, ids[start : start + ON_A_PAGE].tolist()),
         total=len(ids),
         start=start,
@@ -141,14 +146,18 @@ def gallery(request: Request, desk: TheDesk, label: str = "", start: int = 0) ->
 
 
 @router.get("/map")
-def atlas(request: Request, desk: TheDesk, again: bool = False) -> Response:
+def atlas(request: Request, desk: TheDesk) -> Response:
     """Show the photos laid out in the plane."""
-    if again:
-        desk.atlas.start(desk.contents())
-        return RedirectResponse("/map", 303)
     state, stale = desk.made(desk.atlas)
     shown = page(request, "map.page.html.jinja", state=state, stale=stale)
     return _waited(request, shown, running=state.running)
+
+
+@router.post("/map")
+def atlas_again(desk: TheDesk) -> RedirectResponse:
+    """Lay the photos out anew."""
+    desk.atlas.start(desk.contents())
+    return RedirectResponse("/map", 303)
 
 
 @router.get("/map/data")
@@ -161,7 +170,7 @@ def atlas_data(desk: TheDesk) -> dict[str, object]:
 def atlas_photos(desk: TheDesk) -> Response:
     """Return all photos of the map in small, as one picture."""
     picture = maps.sprite(desk.gallery, desk.the_atlas())
-    return Response(picture, media_type="image/jpeg", headers={"cache-control": kept_for(())})
+    return Response(picture, media_type="image/jpeg", headers={"cache-control": kept_for()})
 
 
 @router.get("/quality")
@@ -186,19 +195,15 @@ def _waited(request: Request, shown: Response, *, running: bool) -> Response:
 
 
 @router.get("/tidy")
-def tidy(request: Request, desk: TheDesk, again: bool = False) -> Response:
+def tidy(request: Request, desk: TheDesk) -> Response:
     """Show pictures that are there more than once, and labels that may be wrong."""
-    if again:
-        for one in (desk.duplicates, desk.doubtful):
-            one.start(desk.contents())
-        return RedirectResponse("/tidy", 303)
     twice, stale = desk.made(desk.duplicates)
     doubtful, _ = desk.made(desk.doubtful)
-    here = {item.id: item for item in desk.gallery.items()}
-    groups = [
-        [here[item.id] for item in group.items if item.id in here]
-        for group in (twice.value.groups if twice.value else ())
-    ]
+    found = [group.items for group in (twice.value.groups if twice.value else ())]
+    wrong = [one for one in doubtful.value or () if one.score > DOUBTED]
+    named = {item.id for group in found for item in group} | {one.item.id for one in wrong}
+    here = {item.id: item for item in desk.gallery.items(named)}
+    groups = [[here[item.id] for item in group if item.id in here] for group in found]
     return page(
         request,
         "tidy.html.jinja",
@@ -209,12 +214,18 @@ def tidy(request: Request, desk: TheDesk, again: bool = False) -> Response:
         # Those that were taken out or given another label since are settled.
         outliers=[
             one
-            for one in doubtful.value or ()
-            if one.score > DOUBTED
-            and one.item.id in here
-            and here[one.item.id].label == one.item.label
+            for one in wrong
+            if one.item.id in here and here[one.item.id].label == one.item.label
         ][:ON_A_PAGE],
     )
+
+
+@router.post("/tidy")
+def tidy_again(desk: TheDesk) -> RedirectResponse:
+    """Look anew for what can be tidied up."""
+    for one in (desk.duplicates, desk.doubtful):
+        one.start(desk.contents())
+    return RedirectResponse("/tidy", 303)
 
 
 @router.get("/about")

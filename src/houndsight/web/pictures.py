@@ -1,7 +1,7 @@
 """Photos as pictures for the page.
 
-None is sent as it lies on the disk: all were decoded and are JPEGs made here, so that nothing but
-photos gets out, and nothing in them gets in.
+All are JPEGs made by houndsight from decoded photos, so that nothing but photos gets out, and
+nothing in them gets in.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from houndsight import images
 from houndsight.cropping import WHOLE, View
 from houndsight.errors import ImageError
 from houndsight.render import heat
-from houndsight.web.addresses import kept_for
-from houndsight.web.api import ItemId, TheDesk
+from houndsight.web.addresses import kept_for, photo_tag
 from houndsight.web.asking import UPLOAD, Ask
+from houndsight.web.dependencies import ItemId, TheDesk
 from houndsight.web.desk import Desk
 from houndsight.web.problems import Refused
 
@@ -34,7 +34,7 @@ LARGE, BESIDE = 1600, 800
 
 
 @router.get("/thumb/{item_id}")
-def thumb(request: Request, desk: TheDesk, item_id: ItemId) -> Response:
+def thumb(request: Request, desk: TheDesk, item_id: ItemId, v: str = "") -> Response:
     """Send an item's thumbnail."""
     item = desk.item(item_id)
 
@@ -44,15 +44,18 @@ def thumb(request: Request, desk: TheDesk, item_id: ItemId) -> Response:
             raise Refused(404, "no_photo", "the photo was not found", "Is its drive connected?")
         return picture
 
-    return _picture(request, item.digest.hex(), make)
+    return _picture(request, item.digest.hex(), make, kept_for(v, photo_tag(item)))
 
 
 @router.get("/photo/{key}")
-async def photo(request: Request, desk: TheDesk, key: ItemId) -> Response:
+async def photo(request: Request, desk: TheDesk, key: ItemId, v: str = "") -> Response:
     """Send an item's photo, no larger than a screen."""
-    digest = (await run_in_threadpool(desk.digest, key)).hex()
+    item = await run_in_threadpool(desk.item, key)
     return await _decoding(
-        request, f"{digest}-{LARGE}", lambda: _jpeg(_decoded(desk, key, LARGE), LARGE)
+        request,
+        f"{item.digest.hex()}-{LARGE}",
+        lambda: _jpeg(_decoded(desk, key, LARGE), LARGE),
+        kept_for(v, photo_tag(item)),
     )
 
 
@@ -109,16 +112,20 @@ def _jpeg(image: Image.Image, side: int) -> bytes:
     return buffer.getvalue()
 
 
-async def _decoding(request: Request, name: str, make: Callable[[], bytes]) -> Response:
+async def _decoding(
+    request: Request, name: str, make: Callable[[], bytes], kept: str | None = None
+) -> Response:
     """Send a picture when it is its turn: a large photo, decoded, takes half a gigabyte."""
     async with request.app.state.desk.turns:
-        return await run_in_threadpool(_picture, request, name, make)
+        return await run_in_threadpool(_picture, request, name, make, kept)
 
 
-def _picture(request: Request, name: str, make: Callable[[], bytes]) -> Response:
+def _picture(
+    request: Request, name: str, make: Callable[[], bytes], kept: str | None = None
+) -> Response:
     """Send a picture; not if the browser has it: its ETag is made of its name."""
     etag = f'"{re.sub("[^0-9A-Za-z@._-]", "_", name)}"'
-    headers = {"etag": etag, "cache-control": kept_for(request.query_params)}
+    headers = {"etag": etag, "cache-control": kept or kept_for()}
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:

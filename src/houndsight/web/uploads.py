@@ -71,10 +71,16 @@ class Uploads:
         path = Path(self._folder.name) / key
         images.check_size(data, path=os.fsencode(name), most=MAX_PIXELS)
         with self._lock:
-            if key not in self._kept:
+            if not path.exists():  # those who tidy up temporary folders may have been here
                 draft = path.with_suffix(f".{threading.get_ident()}")
-                draft.write_bytes(data)
-                draft.replace(path)
+                try:
+                    path.parent.mkdir(mode=0o700, exist_ok=True)
+                    draft.write_bytes(data)
+                    draft.replace(path)
+                except OSError as error:
+                    why = f"the photo cannot be kept: {error.strerror}"
+                    remedy = f"Make room in {path.parent.parent}, or set TMPDIR"
+                    raise Refused(507, "no_room", why, remedy) from error
             upload = self._kept[key] = Upload(key, name, path, len(data))
             self._kept.move_to_end(key)
             while sum(one.size for one in self._kept.values()) > self.room and len(self._kept) > 1:
@@ -84,7 +90,7 @@ class Uploads:
     def __getitem__(self, key: str) -> Upload:
         with self._lock:
             upload = self._kept.get(key)
-            if upload is None:
+            if upload is None or not upload.path.exists():
                 raise Refused(
                     404,
                     "query_gone",

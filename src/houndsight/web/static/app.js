@@ -9,24 +9,25 @@ const said = byId("said");
 
 function hand(files) {
   const choose = byId("choose");
-  const photos = [...files].filter((file) => file.type.startsWith("image/") || !file.type);
-  if (!photos.length) {
+  // With photos among them the server says what is none.
+  if (![...files].some((file) => file.type.startsWith("image/") || !file.type)) {
     return say({ message: "That is no photo", remedy: "Use JPEG, PNG, WebP, GIF or TIFF" }, true);
   }
-  if (!choose) return handOver(photos);
+  if (!choose) return handOver(files);
   if (choose.closest("form").hidden) return;
   const given = new DataTransfer();
-  for (const photo of photos) given.items.add(photo);
+  for (const file of files) given.items.add(file);
   choose.files = given.files;
   choose.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
 // From a page without the form they go on to the one that has it.
-async function handOver(photos) {
+async function handOver(files) {
+  files = [...files]; // what is dropped is gone by the time that the page is there
   await htmx.ajax("GET", "/", {
     target: "#page", select: "#page", swap: "outerHTML", push: "true",
   });
-  if (byId("choose")) hand(photos);
+  if (byId("choose")) hand(files);
 }
 
 for (const name of ["dragover", "drop"]) {
@@ -38,6 +39,7 @@ for (const name of ["dragover", "drop"]) {
 }
 for (const [name, over] of [["dragenter", true], ["dragleave", false], ["drop", false]]) {
   document.addEventListener(name, (event) => {
+    if (over && !event.dataTransfer?.types.includes("Files")) return;
     if (over || !event.relatedTarget) document.body.classList.toggle("dropping", over);
   });
 }
@@ -207,8 +209,17 @@ const SILENT = {
   message: "The server does not answer", remedy: "See whether it is still running",
 };
 
+const unexpected = (status) => ({
+  message: `The server answered ${status}`, remedy: "Load the page again",
+});
+
 async function change(form) {
   const method = form.dataset.change || "POST";
+  // A label with a line break has none in its field, and is not to lose it unasked.
+  const field = form.elements.label;
+  if (method === "PATCH" && field.value === field.defaultValue.replace(/[\r\n]/g, "") && field.type !== "hidden") {
+    return say({ message: "The label is as it was" });
+  }
   const data = new FormData(form);
   const headers = {};
   let body = method === "POST" ? data : undefined;
@@ -218,8 +229,8 @@ async function change(form) {
   } else if (method === "POST" && data.get("label") === "") data.delete("label");
   try {
     const answer = await fetch(form.action, { method, headers, body });
-    const told = await answer.json();
-    if (!answer.ok) return say(told.error, true);
+    const told = await answer.json().catch(() => ({}));
+    if (!answer.ok) return say(told.error ?? unexpected(answer.status), true);
     if (told.link) {
       form.querySelector("output").value = told.link;
       return;
@@ -249,10 +260,8 @@ document.addEventListener("htmx:responseError", ({ detail }) => {
   if (detail.elt === document.body && detail.xhr.status < 500) return location.reload();
   const page = new DOMParser().parseFromString(detail.xhr.response, "text/html");
   const [message, remedy] = page.querySelectorAll(".problem > *:not(br)");
-  say({
-    message: message?.textContent ?? `The server answered ${detail.xhr.status}`,
-    remedy: remedy?.textContent,
-  }, true);
+  const told = { message: message?.textContent, remedy: remedy?.textContent };
+  say(message ? told : unexpected(detail.xhr.status), true);
   for (const id of ["ask", "drop"]) byId(id)?.reset();
   if (byId("k-now")) byId("k-now").value = byId("k").value;
 });
