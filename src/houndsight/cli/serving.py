@@ -1,7 +1,6 @@
 """The command that serves a gallery as a page and an HTTP API."""
 
 import logging
-import re
 
 import click
 
@@ -71,7 +70,7 @@ def serve(
     import secrets  # brings much along that no other command needs
 
     try:
-        from houndsight.web.guard import Rules, is_loopback
+        from houndsight.web.guard import Rules, is_loopback, is_name
         from houndsight.web.server import serve as listen
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("houndsight"):
@@ -95,7 +94,7 @@ def serve(
             remedy=f"Take one that nobody guesses: --token {secrets.token_urlsafe(16)}",
         )
     for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:.]+", name):
+        if not is_name(name):
             raise InputError(
                 f"--name {printable(name)}: this is no name of a host",
                 remedy="Give the name alone, without https:// or a port",

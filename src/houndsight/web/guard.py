@@ -27,6 +27,7 @@ __all__ = [
     "Sessions",
     "cookie_name",
     "is_loopback",
+    "is_name",
 ]
 
 # What is changed with one of these is changed by nobody.
@@ -75,6 +76,15 @@ def is_loopback(host: str) -> bool:
 def cookie_name(scope: Scope) -> str:
     """Return the name of the session's cookie: browsers send one port's to the others as well."""
     return f"houndsight-{scope['server'][1]}"
+
+
+def is_name(host: str) -> bool:
+    """Return whether it is a name or an address alone, as the rules take them."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return re.fullmatch("[A-Za-z0-9._-]+", host) is not None
+    return True
 
 
 @dataclass(frozen=True, slots=True)
