@@ -5,11 +5,11 @@
 GALLERY gives real vectors, labels and thumbnails; with more rows than it has, more are made of them
 as in search_speed.py. The server is a process of its own, `houndsight serve` as anybody starts it.
 First each PHOTO is handed in: how long until the page with its neighbours has come, and, where
-there is a chromium, from its choice until the browser shows all of the thumbnails; less what the network takes
-for one photo on an idle machine. Then so many users ask for the neighbours of an item chosen at
-random once a second each, a part of the time as a page and a part through the API; the generator
-is a single process, whose share of the CPU is stated, as is the server's memory from minute to
-minute.
+there is a chromium, from its choice until the browser shows all of the thumbnails; less what the
+network takes for one photo on an idle machine. Then so many users ask for the neighbours of an item
+chosen at random once a second each, a part of the time as a page and a part through the API; the
+generator is a single process, whose share of the CPU is stated, as is the server's memory from
+minute to minute.
 """
 
 import argparse

@@ -104,7 +104,7 @@ class Served:
 
 
 def _serving():
-    """Return what serves a gallery until the test, or the last of its module, ends."""
+    """Return what serves a gallery until the test, or the last of all, ends."""
     running = []
 
     def start(gallery, **rules):
@@ -117,4 +117,4 @@ def _serving():
 
 
 serve = pytest.fixture(_serving, name="serve")
-serve_all = pytest.fixture(_serving, scope="module", name="serve_all")
+serve_all = pytest.fixture(_serving, scope="session", name="serve_all")

@@ -488,6 +488,17 @@ def test_a_photo_is_added_once(ask):
     assert len(asked.gallery) == 20
 
 
+def test_only_one_photo_is_added_at_once(ask):
+    asked = ask()
+    files = [("image", (f"{n}.jpg", encoded(draw(4711 + n)))) for n in range(2)]
+    answer = asked.client.post("/api/items", files=files, data={"label": "dingo"})
+    refused(answer, 422, "invalid_input")
+    assert "image" in answer.json()["error"]["message"]
+    assert len(asked.gallery) == 20
+    assert asked.client.post("/api/items", files=files[:1]).status_code == 201
+    assert len(asked.gallery) == 21
+
+
 BAD_KEYS = [
     *("", "x", "..", "0" * 15, "0" * 17, "0" * 63, "0" * 65, "f" * 16, "8" + "0" * 15, "A" * 16),
     *("0" * 15 + "\n", "0" * 16 + "\n", "0" * 16 + "\0", "-" + "0" * 15, "0x" + "0" * 14),

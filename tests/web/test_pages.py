@@ -1,6 +1,7 @@
 """The pages and pictures: nothing gets into them that was not meant to, and nothing out."""
 
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from PIL import Image
 
 from fakes import draw, encoded, fake_embedder, start_indexing, write_photo
 from houndsight import Gallery, images, index
+from houndsight.doubting import Outlier
 from houndsight.web import desk as desks
 from houndsight.web import pages
 
@@ -448,6 +450,56 @@ def test_a_browser_that_has_a_picture_is_not_sent_it_again(ask):
         assert "immutable" in asked.client.get(path).headers["cache-control"]
 
 
+def test_a_file_of_the_page_is_kept_by_the_browser_as_long_as_it_is_the_same(ask):
+    asked = ask()
+    client, made = asked.client, asked.desk
+    for path in ("/map", "/tidy"):
+        client.get(path)
+    client.post("/api/report")
+    settle(made.report, made.atlas, made.duplicates, made.doubtful)
+    item, other = asked.gallery.items()[:2]
+    shown = f"/?q={item.key}&show={other.key}"
+    addresses = set()
+    for path in (
+        *("/", shown, "/gallery", "/map", "/quality", "/tidy", "/about", "/enter", "/docs"),
+        *(f"/?q={'0' * 16}", "/nowhere"),
+    ):
+        here = Reader(client.get(path).text).attributes
+        files = {value for _, _, value in here if value.startswith("/static/")}
+        assert files, path
+        addresses |= files
+    swagger = {one for one in addresses if one.startswith("/static/swagger/")}
+    assert len(swagger) == 2
+    named = {one.partition("#")[0] for one in addresses - swagger}
+    assert {urlsplit(one).path.rpartition("/")[2] for one in named} == {
+        *("app.js", "atlas.css", "atlas.js", "docs.js", "htmx.min.js", "icon.svg", "report.css"),
+        *("style.css", "theme.css"),
+    }
+    for address in named | swagger:
+        path, _, version = address.partition("?v=")
+        data = client.get(address).content
+        # The address is another one as soon as the bytes are, and only that one is kept.
+        tag = hashlib.sha256(data).hexdigest()[:8]
+        assert version == ("" if address in swagger else tag)
+        for asked_for, kept in (
+            (f"{path}?v={tag}", "private, max-age=31536000, immutable"),
+            (f"{path}?v=00000000", "private, no-cache"),
+            (path, "private, no-cache"),
+        ):
+            answer = client.get(asked_for)
+            assert (answer.status_code, answer.content) == (200, data)
+            etag = answer.headers["etag"]
+            again = client.get(asked_for, headers={"if-none-match": etag})
+            assert (again.status_code, again.content) == (304, b"")
+            for one in (answer, again, client.head(asked_for)):
+                assert (one.headers["cache-control"], one.headers["etag"]) == (kept, etag)
+            assert client.get(asked_for, headers={"if-none-match": '"x"'}).status_code == 200
+    # What is not there may be there later.
+    missing = client.get("/static/nothing.css?v=1")
+    assert missing.status_code == 404
+    assert "immutable" not in missing.headers.get("cache-control", "")
+
+
 def test_a_thumbnail_that_is_gone_is_made_again(ask):
     asked = ask()
     item = asked.gallery.items()[0]
@@ -628,7 +680,7 @@ def test_what_a_clumsy_user_asks_for_is_answered(ask):
         (f"/heat/item?q={key}", 422),
         ("/heat/item", 422),
         ("/heat/else?q=x", 422),
-        ("/map?again=perhaps", 422),
+        ("/map?again=perhaps", 200),
         ("/enter?key=no", 401),
     ):
         answer = asked.client.get(path)
@@ -650,6 +702,58 @@ def test_many_photos_at_once_are_asked_about_together(ask):
     assert sent.status_code == 200
     assert sent.text.count('class="query"') == pages.TOGETHER
     assert client.post("/upload?q=" + "0" * 16, files=files).status_code == 422
+
+
+def test_of_several_photos_what_cannot_be_read_is_named_once(ask):
+    client = ask().client
+    files = [
+        ("image", ("good.jpg", encoded(draw(1)))),
+        ("image", ("<evil>\u202e.jpg", b"no photo")),
+        ("image", ("empty.png", b"")),
+    ]
+    sent = client.post("/upload?k=5", files=files, follow_redirects=False)
+    assert sent.status_code == 200
+    said = check_page(sent.text)
+    assert "2 of the files could not be used" in said
+    for name in ("<evil>\\u202e.jpg", "empty.png"):
+        assert len(re.findall(rf"{re.escape(name)}: \S", said)) == 1, said
+    assert sent.text.count('class="query"') == 1
+    assert sent.text.count('class="rank"') == 5
+    # The address holds only what could be read, and there nothing is said of the others.
+    address = sent.headers["hx-push-url"]
+    assert re.fullmatch(r"/\?q=[0-9a-f]{64}&k=5", address)
+    there = client.get(address)
+    assert there.status_code == 200
+    assert "could not be used" not in check_page(there.text)
+    assert there.text.count('class="rank"') == 5
+    # Where all could be read it is gone to as ever, and where none could nothing is answered.
+    good = client.post("/upload", files=files[:1], follow_redirects=False)
+    assert (good.status_code, "hx-push-url" in good.headers) == (303, False)
+    bad = client.post("/upload", files=files[1:])
+    assert (bad.status_code, "hx-push-url" in bad.headers) == (422, False)
+
+
+def test_the_most_doubtful_labels_are_shown_and_no_others(ask, monkeypatch):
+    monkeypatch.setattr(pages, "ON_A_PAGE", 3)
+    asked = ask()
+    items = asked.gallery.items()
+    scores = [0.5, 0.4, 0.1, 0.0, 0.9, 0.8, 0.7, 0.6]
+    ranked = [
+        Outlier(item, score, "wolf", 0, 0) for item, score in zip(items, scores, strict=False)
+    ]
+    asked.desk.doubtful._make = lambda _: ranked
+    asked.client.get("/tidy")
+    settle(asked.desk.doubtful, asked.desk.duplicates)
+
+    def shown():
+        page = Reader(asked.client.get("/tidy").text)
+        links = [value for _, name, value in page.attributes if name == "action"]
+        return [link.rpartition("/")[2] for link in links if link.startswith("/api/items/")]
+
+    assert shown() == [item.key for item in items[4:7]]
+    # Where one was settled the next moves up.
+    asked.client.patch(f"/api/items/{items[4].key}", json={"label": "wolf"})
+    assert shown() == [item.key for item in items[5:8]]
 
 
 def test_the_oldest_gallery_of_all_is_one_without_photos(tmp_path, ask):

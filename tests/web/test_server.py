@@ -389,8 +389,13 @@ def test_who_is_too_slow_does_not_keep_it_from_stopping(place, serve):
         assert is_well(served)
         start = time.monotonic()
         out, errors, code = served.stop()
+        answered = until_closed(half)
     assert time.monotonic() - start < 5
     assert (out, code) == ("stopped\n", 0), errors
+    # Who was in the midst of it is told so, and the terminal is not filled with where that was.
+    assert answered.startswith(b"HTTP/1.1 503 ")
+    assert b'"stopping"' in answered
+    assert "Traceback" not in errors
     with Gallery(place) as gallery:
         assert gallery.verify() == []
 
@@ -457,7 +462,7 @@ def test_where_others_can_reach_it_a_token_is_needed(place, host, command, monke
     monkeypatch.setattr("houndsight.web.server.serve", None)  # it must not come so far
     code, output = command("-g", place, "--host", host, "--port", 0)
     assert code == 1
-    assert "other machines can reach the server" in output
+    assert "reach the server" in output
     assert re.search(r"--token [\w-]{20,}", output)
 
 
@@ -473,6 +478,23 @@ def test_a_token_that_is_guessed_is_refused(place, token, command, monkeypatch):
     assert re.search(r"--token [\w-]{20,}", output)
 
 
+BAD_NAMES = [
+    *("https://x", "x/", "x y", "", "*", "x:80", "photos.example:443", "bad:80"),
+    *("192.168.0.4:8000", "[::1]", "[::1]:8000", "::1:zz", "m\u00fcnchen.example", "x\x1b[31m"),
+]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_no_browser_would_send_is_refused(place, name, command, monkeypatch):
+    monkeypatch.setattr("houndsight.web.server.serve", None)
+    given = ("--token", "x" * 16, "--name", "photos.example", "--name", name)
+    code, output = command("-g", place, *given)
+    assert code == 1
+    assert "this is no name of a host" in output
+    assert "Give the name alone, without https:// or a port" in output
+    assert "\x1b[31m" not in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "rules"),
     [
@@ -485,7 +507,14 @@ def test_a_token_that_is_guessed_is_refused(place, token, command, monkeypatch):
             ("--host", "0.0.0.0", "--token", "x" * 16, "--writable"),
             {"read_only": False, "token": "x" * 16},
         ),
-        (("--name", "Photos.Example."), {"names": frozenset({"photos.example"})}),
+        (
+            ("--name", "Photos.Example.", "--token", "x" * 16),
+            {"names": frozenset({"photos.example"})},
+        ),
+        (
+            ("--token", "x" * 16, "--name", "my_box", "--name", "FD00::4", "--name", "192.168.0.4"),
+            {"names": frozenset({"my_box", "fd00::4", "192.168.0.4"})},
+        ),
         (("--max-upload", "3"), {"max_body": 3 << 20}),
     ],
 )

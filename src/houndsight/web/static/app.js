@@ -21,13 +21,15 @@ function hand(files) {
   choose.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
-// From a page without the form they go on to the one that has it.
+// From a page without the form they go on to the one that has it, and back leads past that.
 async function handOver(files) {
   files = [...files]; // what is dropped is gone by the time that the page is there
   await htmx.ajax("GET", "/", {
     target: "#page", select: "#page", swap: "outerHTML", push: "true",
-  });
-  if (byId("choose")) hand(files);
+  }).catch(() => {});
+  if (!byId("choose")) return;
+  byId("drop").setAttribute("hx-replace-url", "true");
+  hand(files);
 }
 
 for (const name of ["dragover", "drop"]) {

@@ -2,17 +2,22 @@
 
 import base64
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from fakes import draw, encoded, fake_embedder
-from houndsight import index
+from houndsight import Gallery, index
 
-AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text("utf-8")
+KINDS = ("beagle", "collie", "pug", "whippet")
+MARKED, BROKEN, HEBREW = '<img src=x onerror=alert(1)> & "it\'s"', "two\nlines", "כלב גדול"
+EACH = 14
+AXE = (Path(__file__).parents[1] / "axe" / "axe.min.js").read_text("utf-8")
 DESK, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 LARGE, ZOOMED = {"width": 3840, "height": 2160}, {"width": 640, "height": 450}
 # What is refused is in the console as well, whatever the page does: the browser and htmx say so.
@@ -20,6 +25,7 @@ REFUSED = (
     "Failed to load resource: the server responded with a status of {}",
     "Failed to load resource: {}",
     "Response Status Error Code {}",
+    "htmx:{}, [object HTMLElement]",
 )
 
 
@@ -53,6 +59,12 @@ def a_photo(kind=0, seed=77, name="mine.jpg"):
     return {"name": name, "mimeType": "image/jpeg", "buffer": encoded(like(kind, seed))}
 
 
+def key_of(photos, path):
+    """Return the id of a photo of the fixture `photos`, by how its path ends."""
+    with Gallery(photos / "gallery") as gallery:
+        return next(item.key for item in gallery.items() if item.path.endswith(path.encode()))
+
+
 @dataclass
 class Watch:
     """What a page does that nobody sees: complaints, and requests to other hosts."""
@@ -80,6 +92,37 @@ class Watch:
     def _see(self, url):
         if not url.startswith((self.home + "/", "data:", "blob:")):
             self.elsewhere.append(url)
+
+
+def tiles(page):
+    return page.locator("ol.tiles a.photo")
+
+
+def answered(page):
+    """Wait for an answer, and return its tiles."""
+    expect(page.locator("section.answer").first).to_be_visible()
+    return tiles(page)
+
+
+def found(page):
+    """Return the ids of the neighbours."""
+    addresses = [one.get_attribute("href") for one in tiles(page).all()]
+    return [re.search("show=([0-9a-f]{16})", one)[1] for one in addresses]
+
+
+def toast(page):
+    return page.locator("#said")
+
+
+def scripted(page):
+    """Wait until a page that a link led to is one with its script, as `goto` does by itself."""
+    expect(page.locator("html.scripted")).to_be_attached()
+
+
+def opened(page):
+    """Wait until the photo that is looked at is one with its script, and return its dialog."""
+    expect(page.locator("dialog.ready")).to_be_visible()
+    return page.get_by_role("dialog")
 
 
 def transfer(page, *files):
