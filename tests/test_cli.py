@@ -208,6 +208,20 @@ def test_evaluate_compares_metrics_and_galleries_and_writes_a_page(made, photos,
     assert "no metric nothing" in hs("evaluate", "-g", "g", "--compare", "nothing", code=1).err
 
 
+def test_search_and_classify_write_pages(made, photos, tmp_path):
+    query = photos / "pug" / "pug-0.jpg"
+    for command in ("search", "classify"):
+        made(command, query, "-g", "g", "-k", 3, "--html", f"{command}.html")
+        page = (tmp_path / f"{command}.html").read_text()
+        assert page.count("data:image/jpeg") == 4
+        assert "pug-0.jpg" in page
+        said = made(command, query, "-g", "g", "--html", "not/p.html", code=1).err
+        assert "no such folder" in said
+    table = made("classify", query, "-g", "g", "-k", 3).out
+    assert f"{100 * 2 / 3:.0f}%" in table
+    assert 'width="66.7"' in (tmp_path / "classify.html").read_text()
+
+
 def test_keeping(made, photos, tmp_path):
     info = made("info", "-g", "g", "--json").json
     assert (info["items"], info["labels"], info["skipped"]) == (12, 3, 0)

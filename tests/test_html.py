@@ -1,12 +1,15 @@
 import base64
+import os
 import re
 from html.parser import HTMLParser
 from io import BytesIO
 from itertools import pairwise
 
 import pytest
+from jinja2 import UndefinedError
 from PIL import Image
 
+from houndsight.errors import InputError
 from houndsight.render.html import (
     Answer,
     Answers,
@@ -18,9 +21,12 @@ from houndsight.render.html import (
     Figure,
     Heat,
     Pairs,
+    Share,
+    Shares,
     Table,
     environment,
     page,
+    write_page,
 )
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "wbr"}
@@ -90,8 +96,9 @@ def card(title="Hound", right=None, picture=b"", **changes):
 
 
 def content(text="Hound"):
+    bars = [Share(text, 0.25, text), Share("b", 1.0, "1")]
     answers = [
-        Answer(card(text), [card(text, right=True), card(text, right=False, note=text)]),
+        Answer(card(text), [card(text, right=True), card(text, right=False, note=text)], bars),
         Answer(card(text, picture=None), [card("c", picture=None), card(text, alt=text)]),
         Answer(card(text), []),
     ]
@@ -109,6 +116,7 @@ def content(text="Hound"):
             Charts(text, charts, text),
             Heat(text, [text, "b"], [[0.75, 0.25], [0.0, 1.0]], text),
             Pairs(text, [(text, [(text, answers[0]), (text, answers[1])])], text),
+            Shares(text, bars, text, low=True),
         ],
         facts=[(text, text)],
         notes=[text, text],
@@ -254,6 +262,42 @@ def test_drawings_lie_within_their_frame():
     assert [a["aria-label"] for a in reader.tags("svg")] == ["c: n", "b: n"]
     flat = read(with_sections(Charts("Charts", [Bars("b", "n", "l", "r", [0])])))
     assert flat.tags("rect")[0]["height"] == "0.0"
+
+
+def test_bars_are_as_long_as_their_shares():
+    some = [Share("a", 0.0, "none"), Share("b", 0.125, "an eighth"), Share("c", 1.0, "all")]
+    below = Answer(card(), [], some)
+    for section in (Shares("Bars", some), Answers("Answers", [below])):
+        reader = read(with_sections(section))
+        bars = [attrs for attrs in reader.tags("svg") if attrs["viewbox"] == "0 0 100 1"]
+        assert len(bars) == 3
+        assert [float(a["width"]) for a in reader.tags("rect")] == [0, 12.5, 100]
+        assert {"none", "an eighth", "all"} <= set(reader.text)
+
+
+def test_a_page_is_there_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text("before")
+    with pytest.raises(UndefinedError):  # no section at all
+        write_page(path, Content("t", "", [], [None], []))
+    assert path.read_text() == "before"
+    write_page(path, content())
+    assert path.read_text() == full()
+    assert [one.name for one in tmp_path.iterdir()] == ["page.html"]
+    with pytest.raises(InputError, match="cannot be written"):
+        write_page(tmp_path / "not" / "page.html", content())
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    read_end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_page(path, Content("t", "", [], [], []))
+        assert os.read(read_end, 15) == b"<!DOCTYPE html>"
+    finally:
+        os.close(read_end)
+    assert path.is_fifo()
 
 
 def test_neighbours_of_which_some_are_left_out_keep_their_rank():

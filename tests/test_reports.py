@@ -158,11 +158,14 @@ def test_the_page_shows_figures_curves_and_confusion(clusters):
         "Worst queries",
         "Typical queries",
         "Best queries",
+        "precision@10 of each label",
         "By label, the worst first",
         "How it was made",
     ]
     assert len(reader.tags("circle")) == 3 * 15
-    assert len(reader.tags("rect")) == 4 * 10
+    assert len(reader.tags("rect")) == 4 * 10 + len(report.labels)
+    widths = [float(bar["width"]) for bar in reader.tags("rect")[-len(report.labels) :]]
+    assert widths == pytest.approx([100 * one.precision_at_k for one in report.labels], abs=0.05)
     drawings = [attrs for attrs in reader.tags("svg") if attrs.get("role") == "img"]
     assert all(attrs["aria-label"] for attrs in drawings)
     words = "".join(reader.text)

@@ -33,6 +33,8 @@ class Vote:
     none
         Probability that the photo shows none of the gallery's labels, if a fifth of photos do; None
         where the metric is not calibrated.
+    neighbours
+        Who voted, nearest first.
     """
 
     label: str | None
@@ -40,6 +42,7 @@ class Vote:
     counts: dict[str, int]
     probabilities: Mapping[str, float] = field(default_factory=dict)
     none: float | None = None
+    neighbours: Sequence[Match] = field(default=(), repr=False, compare=False)
 
     @property
     def first(self) -> str | None:
@@ -59,9 +62,9 @@ def classify(neighbours: Sequence[Match]) -> Vote:
     counts = Counter(match.item.label for match in neighbours if match.item.label is not None)
     ranked = dict(counts.most_common())
     if not ranked:
-        return Vote(None, 0.0, {})
+        return Vote(None, 0.0, {}, neighbours=neighbours)
     label = next(iter(ranked))
-    return Vote(label, ranked[label] / counts.total(), ranked)
+    return Vote(label, ranked[label] / counts.total(), ranked, neighbours=neighbours)
 
 
 def classify_queries(
@@ -112,18 +115,13 @@ def classify_queries(
     traits = gallery.space(metric).traits(queries.values)
     none = calibration.none(features(found.distances, share, traits))
     return [
-        _judged(vote, neighbours, calibration, float(chance), least)
-        for vote, neighbours, chance in zip(plain, found, none, strict=True)
+        _judged(vote, calibration, float(chance), least)
+        for vote, chance in zip(plain, none, strict=True)
     ]
 
 
-def _judged(
-    vote: Vote,
-    neighbours: Sequence[Match],
-    calibration: Calibration,
-    none: float,
-    least: float | None,
-) -> Vote:
+def _judged(vote: Vote, calibration: Calibration, none: float, least: float | None) -> Vote:
+    neighbours = vote.neighbours
     labels = [match.item.label for match in neighbours]
     probabilities = calibration.votes(labels, [match.distance for match in neighbours])
     if not probabilities:
@@ -132,4 +130,4 @@ def _judged(
     certainty = chance * (1 - none)
     label = first if certainty >= (none if least is None else least) else None
     share = vote.counts[first] / sum(vote.counts.values())
-    return Vote(label, share, vote.counts, probabilities, none)
+    return Vote(label, share, vote.counts, probabilities, none, neighbours)

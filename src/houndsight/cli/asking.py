@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +19,7 @@ from houndsight.cli.console import (
     show_skipped,
     write_json,
 )
+from houndsight.cli.output import html_option
 from houndsight.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def exit_code(queries: "Queries") -> int:
     metavar="P",
     help="Answer only where so large a share of answers was right, 0 to 1; else none of these.",
 )
+@html_option
 @self_option
 @json_option
 def classify(
@@ -75,6 +78,7 @@ def classify(
     k: int,
     metric: str | None,
     precision: float | None,
+    html: str | None,
     with_self: bool,
     as_json: bool,
 ) -> int:
@@ -104,6 +108,11 @@ def classify(
             write_json(records.classify_records(queries, votes))
         else:
             out().print(text.classify_table(queries, votes))
+        if html is not None:
+            from houndsight.render.found import classify_content
+            from houndsight.render.html import write_page
+
+            write_page(Path(html), classify_content(library, queries, votes, metric=name))
         return exit_code(queries)
 
 

@@ -17,7 +17,7 @@ from houndsight.cli.console import (
     step_bar,
     write_json,
 )
-from houndsight.cli.explaining import output_file
+from houndsight.cli.output import output_file
 from houndsight.errors import InputError, printable
 
 if TYPE_CHECKING:

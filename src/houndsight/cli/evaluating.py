@@ -20,7 +20,7 @@ from houndsight.cli.console import (
     step_bar,
     write_json,
 )
-from houndsight.cli.explaining import output_file
+from houndsight.cli.output import output_file
 from houndsight.errors import InputError
 
 if TYPE_CHECKING:
@@ -181,17 +181,14 @@ def _compare(
 def _write(
     path: Path, library: "Gallery", report: "Report", comparison: "Comparison | None"
 ) -> None:
-    from houndsight.render.report import report_page
+    from houndsight.render.html import write_page
+    from houndsight.render.report import report_content
 
     lead = (
         f"{report.n_queries:,} queries of {len(report.labels):,} labels against "
         f"{report.n_gallery:,} labelled photos, {report.k} neighbours each."
     )
-    try:
-        page = report_page(library, report, lead=lead, comparison=comparison)
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", path=path) from error
+    write_page(path, report_content(library, report, lead=lead, comparison=comparison))
 
 
 def _tell(report: "Report", comparison: "Comparison | None", rows: int) -> None:

@@ -17,6 +17,7 @@ from houndsight.cli.console import (
     reopen_embedder,
     write_json,
 )
+from houndsight.cli.output import check_picture
 from houndsight.errors import ImageError, InputError, printable
 
 if TYPE_CHECKING:
@@ -32,10 +33,8 @@ if TYPE_CHECKING:
 __all__ = [
     "COMMANDS",
     "EXPLAINED",
-    "check_picture",
     "draw",
     "draw_reasons",
-    "output_file",
     "view_options",
 ]
 
@@ -58,50 +57,6 @@ class _CropType(click.ParamType["Crop"]):
             return Crop.parse(str(value))
         except InputError as error:
             return self.fail(str(error), param, ctx)
-
-
-def output_file(
-    *endings: str, picture: bool = False
-) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    """Return what refuses a file that cannot be written, before long work is done for it.
-
-    Its folder must be there, and its name end in one of `endings`, if any are given, or like a
-    picture.
-    """
-
-    def check(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
-        if name is None:
-            return None
-        path = Path(name)
-        if not path.absolute().parent.is_dir():
-            raise InputError(
-                "cannot be written, as there is no such folder",
-                path=path,
-                remedy="Make the folder, or name another",
-            )
-        if picture:
-            check_picture(path)
-        elif endings and path.suffix.lower() not in endings:
-            raise InputError(
-                f"does not end in {' or '.join(endings)}",
-                path=path,
-                remedy=f"Name it like {printable(path.stem)}{endings[0]}",
-            )
-        return name
-
-    return check
-
-
-def check_picture(path: Path) -> None:
-    """Refuse a name that does not end like a picture that Pillow writes."""
-    from PIL import Image
-
-    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise InputError(
-            "does not end like a picture that can be written",
-            path=path,
-            remedy=f"Name it like {printable(path.stem)}.png",
-        )
 
 
 def view_options(command: F) -> F:

@@ -15,7 +15,7 @@ from houndsight.cli.console import (
     step_bar,
     write_json,
 )
-from houndsight.cli.explaining import output_file
+from houndsight.cli.output import output_file
 
 if TYPE_CHECKING:
     from houndsight.learning import LearnReport

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from houndsight.cli.console import DONE, err, gallery_option, metric_option, out
-from houndsight.cli.explaining import output_file
+from houndsight.cli.output import output_file
 from houndsight.errors import printable
 
 __all__ = ["COMMANDS"]

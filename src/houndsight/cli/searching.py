@@ -22,13 +22,8 @@ from houndsight.cli.console import (
     reopen_embedder,
     write_json,
 )
-from houndsight.cli.explaining import (
-    EXPLAINED,
-    check_picture,
-    draw,
-    draw_reasons,
-    view_options,
-)
+from houndsight.cli.explaining import EXPLAINED, draw, draw_reasons, view_options
+from houndsight.cli.output import check_picture, html_option
 from houndsight.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -82,6 +77,7 @@ class _Asked:
     paths0: bool
     grid: str | None
     explain: str | None
+    html: str | None
 
     def __post_init__(self) -> None:
         if self.as_json and self.paths0:
@@ -134,6 +130,7 @@ class _Asked:
     metavar="OUT.png",
     help=f"Draw which regions made the nearest {EXPLAINED} alike; several queries as for --grid.",
 )
+@html_option
 @self_option
 @labels_option
 @json_option
@@ -157,6 +154,8 @@ def search(photos: tuple[str, ...], gallery: str, **options: Any) -> int:
         code = exit_code(queries)
         if asked.grid is not None:
             _draw_grids(library, queries, found, Path(asked.grid))
+        if asked.html is not None:
+            _write(Path(asked.html), library, queries, found, asked.metric)
         if asked.explain is not None:
             target = Path(asked.explain)
             lacking = draw_reasons(library, embedder, queries.photos, found, target, asked.metric)
@@ -252,6 +251,19 @@ def _draw_grids(
     from houndsight.render.answers import answer_grid
 
     draw(queries.photos, target, lambda n: answer_grid(gallery, queries.photos[n], found[n]))
+
+
+def _write(
+    path: Path,
+    gallery: "Gallery",
+    queries: "Queries",
+    found: "list[list[Match]]",
+    metric: str | None,
+) -> None:
+    from houndsight.render.found import search_content
+    from houndsight.render.html import write_page
+
+    write_page(path, search_content(gallery, queries, found, metric=metric))
 
 
 COMMANDS = [search]

@@ -2,13 +2,13 @@
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from houndsight.drafts import draft
 from houndsight.errors import InputError
 from houndsight.gallery import Gallery
 
@@ -17,22 +17,9 @@ __all__ = ["export", "write_npz"]
 CSV_COLUMNS = ("id", "path", "label", "label_source", "width", "height", "bytes", "sha256")
 
 
-@contextmanager
-def _draft(path: Path) -> Iterator[Path]:
-    """Give a file its name only once it is written."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield draft
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", path=path) from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def write_npz(path: Path, **arrays: Any) -> None:
     """Write arrays, or what makes them, into an .npz file that needs no pickle to read."""
-    with _draft(path) as draft, draft.open("wb") as file:
+    with draft(path) as unfinished, unfinished.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
@@ -83,8 +70,8 @@ def export(gallery: Gallery, path: Path) -> int:
 
 def _write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> None:
     with (
-        _draft(path) as draft,
-        draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        draft(path) as unfinished,
+        unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.writer(file)
         writer.writerow(CSV_COLUMNS)

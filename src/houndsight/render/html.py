@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page that needs nothing but itself.
+"""Answers and evaluations as one HTML page that needs nothing but itself.
 
 Thumbnails are ``data:`` URIs and there is no script, so that the page can be kept beside what
 it shows, sent by mail, and opened without a network. Every text that comes in is data: Jinja2
@@ -11,11 +11,13 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from houndsight.drafts import draft
 from houndsight.render.labels import one_line
 
 __all__ = [
@@ -30,8 +32,11 @@ __all__ = [
     "Heat",
     "Pairs",
     "Section",
+    "Share",
+    "Shares",
     "Table",
     "page",
+    "write_page",
 ]
 
 
@@ -64,16 +69,36 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """One bar.
+
+    Attributes
+    ----------
+    name
+        What it stands for.
+    share
+        Its length, 0 to 1.
+    text
+        The figure in words.
+    """
+
+    name: str
+    share: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A query, and its neighbours nearest first."""
+    """A query, and its neighbours nearest first; `shares` are bars below the query."""
 
     query: Card
     neighbours: Sequence[Card]
+    shares: Sequence[Share] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of an evaluation, in words ready for display.
+    """One figure, in words ready for display.
 
     Attributes
     ----------
@@ -172,7 +197,18 @@ class Heat:
     note: str = ""
 
 
-Section: TypeAlias = Table | Answers | Pairs | Charts | Heat
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Bars below each other; a `low` section scrolls within a part of the screen."""
+
+    kind: ClassVar[str] = "shares"
+    heading: str
+    shares: Sequence[Share]
+    note: str = ""
+    low: bool = False
+
+
+Section: TypeAlias = Table | Answers | Pairs | Charts | Heat | Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,3 +267,9 @@ def environment() -> Environment:
 def page(content: Content) -> str:
     """Return the content as a page of its own: HTML, to be written as UTF-8."""
     return environment().get_template("page.html.jinja").render(content=content)
+
+
+def write_page(path: Path, content: Content) -> None:
+    """Write the content as a page of its own; InputError if it cannot be written."""
+    with draft(path) as unfinished:
+        unfinished.write_text(page(content), encoding="utf-8")

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from houndsight import images
-from houndsight.errors import ImageError
 from houndsight.evaluation import Comparison, QueryFigures, Report
 from houndsight.gallery import Gallery
+from houndsight.render.cards import neighbour_card, query_thumbnail
 from houndsight.render.evaluated import (
     comparison_rows,
     facts,
@@ -32,6 +31,8 @@ from houndsight.render.html import (
     Heat,
     Pairs,
     Section,
+    Share,
+    Shares,
     Table,
     page,
 )
@@ -48,7 +49,6 @@ BESIDE = 4  # neighbours of the other label
 HEAT = 16  # labels
 BARS = 10
 DRAWN = ("precision_at_k", "recall_at_1", "recall_at_5", "vote_accuracy")
-QUERY_SIDE = 480  # a JPEG is decoded no larger than its thumbnail needs
 
 
 def report_content(
@@ -81,7 +81,7 @@ def report_content(
     if comparison is not None:
         sections.append(_compared(comparison))
     sections += [*_spread(report), *_calibration(report), *_confusion(gallery, report)]
-    sections += [*_queries(gallery, report), _labels(report)]
+    sections += [*_queries(gallery, report), _bars_by_label(report), _labels(report)]
     return Content(title, lead, cards, sections, facts(report), report.notes)
 
 
@@ -228,6 +228,17 @@ def _queries(gallery: Gallery, report: Report) -> list[Section]:
     ]
 
 
+def _bars_by_label(report: Report) -> Shares:
+    name, meaning = figures(report.k)["precision_at_k"]
+    bars = [
+        Share(label_text(one.label), one.precision_at_k, f"{100 * one.precision_at_k:.1f} %")
+        for one in report.labels
+    ]
+    return Shares(
+        f"{name} of each label", bars, f"{meaning}; the worst first".capitalize(), low=True
+    )
+
+
 def _labels(report: Report) -> Table:
     rows = [
         (
@@ -259,27 +270,12 @@ def _answer(gallery: Gallery, query: QueryFigures, matches: Sequence[Match]) -> 
     label = label_text(query.label)
     asked = query.asked
     path = gallery.path_of(asked) if isinstance(asked, Item) else asked.path
-    picture = gallery.thumbnail(asked) if isinstance(asked, Item) else _thumbnail(path)
+    picture = gallery.thumbnail(asked) if isinstance(asked, Item) else query_thumbnail(asked)
     name = os.path.basename(path).decode("utf-8", "backslashreplace")
     return Answer(
         Card(label, name, None, picture, f"query photo, {label}"),
         [
-            Card(
-                label_text(match.item.label),
-                f"{match.distance:.4f}",
-                match.item.label == query.label,
-                gallery.thumbnail(match.item),
-                f"neighbour {match.rank}, {label_text(match.item.label)}",
-                match.rank,
-            )
+            neighbour_card(gallery, match, right=match.item.label == query.label)
             for match in matches
         ],
     )
-
-
-def _thumbnail(path: bytes) -> bytes | None:
-    try:
-        data = images.read(path).data
-        return images.thumbnail(images.decode(data, path=path, at_least=QUERY_SIDE).image)
-    except ImageError:
-        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from houndsight.explaining import Explanation
 
 __all__ = [
+    "answer_text",
     "classify_table",
     "explained_text",
     "explanation_table",
     "label_text",
     "matches_table",
     "query_text",
+    "vote_shares",
 ]
 
 NAMED = 3
@@ -142,13 +144,25 @@ def classify_table(queries: Queries, votes: Sequence[Vote]) -> Table:
     probable = any(vote.probabilities for vote in votes)
     table = _table("", "query", "label", "probability" if probable else "share", "next")
     for query, vote in zip(queries.photos, votes, strict=True):
-        total = sum(vote.counts.values())
-        ranked = vote.probabilities or {lb: count / total for lb, count in vote.counts.items()}
+        ranked = vote_shares(vote)
         several = list(ranked.items())
         # Where there is no answer, the label that came first is the first of those that follow.
         after = several[1:3] if vote.label is not None else several[:2]
-        answer = "none of these" if vote.label is None and several else label_text(vote.label)
         sure = "" if vote.label is None else f"{ranked[vote.label]:.0%}"
         others = ", ".join(f"{label_text(lb)} {share:.0%}" for lb, share in after)
-        table.add_row(Text(printable(query.path)), Text(answer), sure, Text(others))
+        table.add_row(Text(printable(query.path)), Text(answer_text(vote)), sure, Text(others))
     return table
+
+
+def vote_shares(vote: Vote) -> Mapping[str, float]:
+    """Return the probability of each label where the metric is calibrated, else its votes' share.
+
+    The greatest comes first.
+    """
+    total = sum(vote.counts.values())
+    return vote.probabilities or {label: count / total for label, count in vote.counts.items()}
+
+
+def answer_text(vote: Vote) -> str:
+    """Return the label that a photo was given, in words."""
+    return "none of these" if vote.label is None and vote.counts else label_text(vote.label)
