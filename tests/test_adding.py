@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from fakes import DIM, draw, encoded, fake_embedder, start_indexing, write_photo
 from houndsight import Gallery, InputError, Vectors, add_photo, index, read_queries
 from houndsight.errors import FingerprintMismatch, GalleryError, ImageError
+from houndsight.exchange import export
 from houndsight.labels import clean
 from houndsight.maps import Map
-from houndsight.render.files import export
 
 
 @pytest.fixture

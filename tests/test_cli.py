@@ -319,7 +319,10 @@ def test_export(made, photos):
     with open("out.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["label"] for row in rows} == {"beagle", "collie", "pug"}
-    assert "neither in .npz nor in .csv" in made("export", "-g", "g", "out.xls", code=1).err
+    assert (
+        "neither in .npz, .csv, .parquet nor in .faiss"
+        in made("export", "-g", "g", "out.xls", code=1).err
+    )
 
 
 def test_embed_as_in_the_paper(hs, photos):

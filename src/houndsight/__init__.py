@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from houndsight.evaluation import Report as Report
     from houndsight.evaluation import compare as compare
     from houndsight.evaluation import evaluate as evaluate
+    from houndsight.exchange import export as export
     from houndsight.explaining import Explanation as Explanation
     from houndsight.explaining import explain as explain
     from houndsight.gallery import Change as Change
@@ -84,6 +85,7 @@ _HOMES = {
     "errors": "CheckpointError DamagedGallery FingerprintMismatch GalleryBusy GalleryError "
     "HoundsightError ImageError InputError ModelError NewerFormat NotAGallery WeightsUnavailable",
     "evaluation": "Comparison Report compare evaluate",
+    "exchange": "export",
     "explaining": "Explanation explain",
     "gallery": "Change Gallery",
     "indexing": "IndexReport Progress index",

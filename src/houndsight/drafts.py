@@ -1,13 +1,14 @@
-"""Files that are there whole or not at all."""
+"""Files and folders that are there whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from houndsight.errors import InputError
 
-__all__ = ["draft"]
+__all__ = ["draft", "draft_folder"]
 
 
 @contextmanager
@@ -28,7 +29,31 @@ def draft(path: Path) -> Iterator[Path]:
         if not special:
             unfinished.replace(path)
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", path=path) from error
+        raise InputError(f"cannot be written: {error.strerror or error}", path=path) from error
     finally:
         if not special:
             unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def draft_folder(path: Path) -> Iterator[Path]:
+    """Give a folder its name only once all is written into it; yields where to write.
+
+    Raises
+    ------
+    InputError
+        If something is there already, but an empty folder, or it cannot be written.
+    """
+    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+        raise InputError(
+            "is there already and not an empty folder", path=path, remedy="Name a new folder"
+        )
+    unfinished = path.absolute().with_name(f".{path.absolute().name}.{os.getpid()}")
+    try:
+        unfinished.mkdir()
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", path=path) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -15,6 +15,7 @@ from houndsight.cli import (
     curating,
     doctor,
     evaluating,
+    exchanging,
     explaining,
     keeping,
     learning,
@@ -70,6 +71,7 @@ for module in (
     learning,
     mapping,
     keeping,
+    exchanging,
     models,
     doctor,
 ):

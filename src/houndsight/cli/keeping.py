@@ -1,7 +1,6 @@
-"""Commands that look after a gallery: info, verify, add, labels, removals, undo, export."""
+"""Commands that look after a gallery: info, verify, add, labels, removals, undo."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -239,18 +238,4 @@ def relocate(old: str, new: str, gallery: str) -> int:
     return DONE
 
 
-@click.command(epilog="Example: houndsight export -g my-gallery vectors.npz")
-@click.argument("output", type=click.Path(dir_okay=False), metavar="OUT.npz|OUT.csv")
-@gallery_option
-def export(output: str, gallery: str) -> int:
-    """Write vectors, paths and labels as .npz, or the catalogue as .csv."""
-    from houndsight.gallery import Gallery
-    from houndsight.render import files
-
-    with Gallery(gallery) as library:
-        count = files.export(library, Path(output))
-    out().print(f"{count:,} photos in {printable(output)}")
-    return DONE
-
-
-COMMANDS = [info, verify, add, remove, label, undo, compact, relocate, export]
+COMMANDS = [info, verify, add, remove, label, undo, compact, relocate]

@@ -1,5 +1,6 @@
 """Commands that make galleries and vectors: index, embed, demo."""
 
+import json
 import os
 from functools import partial
 from pathlib import Path
@@ -215,10 +216,10 @@ def _filled(settings: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
 def embed(images: tuple[str, ...], output: str, **model: Any) -> int:
     """Write the feature vectors of images, or of all images in folders.
 
-    The file holds `vectors` (n, dim) float32, `paths` (n), `fingerprint` and `model`; read it with
-    numpy.load.
+    The file holds `vectors` (n, dim) float32, `paths` (n), `fingerprint`, `model` and `settings`;
+    read it with numpy.load, or make a gallery of it with houndsight import.
     """
-    from houndsight.render.files import write_npz
+    from houndsight.exchange.npz import write_npz
     from houndsight.types import Skipped
 
     if not output.endswith(".npz"):
@@ -233,10 +234,12 @@ def embed(images: tuple[str, ...], output: str, **model: Any) -> int:
     if kept:
         write_npz(
             Path(output),
-            vectors=[vector for _, vector in kept],
+            (len(kept), embedder.dim),
+            (vector[None] for _, vector in kept),
             paths=[os.fsdecode(path) for path, _ in kept],
             fingerprint=embedder.fingerprint,
             model=embedder.model.name,
+            settings=json.dumps(embedder.settings(), sort_keys=True),
         )
         out().print(f"{len(kept):,} vectors of {embedder.dim} numbers in {printable(output)}")
     code = show_skipped(skipped)

@@ -381,7 +381,7 @@ class Gallery(ByHand, Spaces, Watched):
         `index`, `learn` and `compact` do it; to be called after many photos came in otherwise.
         Answers do not depend on it.
         """
-        for metric in dict.fromkeys((self.metric, self._stored)):
+        for metric in dict.fromkeys((self.metric, self.stored_metric)):
             self.store.tidy(self.space(metric))
 
     @contextlib.contextmanager

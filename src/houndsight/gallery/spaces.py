@@ -48,10 +48,11 @@ class Spaces:
     def metric(self) -> str:
         """The metric that searches use unless told otherwise."""
         chosen = self._chosen()
-        return chosen[-1] if chosen else self._stored
+        return chosen[-1] if chosen else self.stored_metric
 
     @property
-    def _stored(self) -> str:
+    def stored_metric(self) -> str:
+        """The metric in which vectors are as they are stored."""
         return PLAIN if self.settings["made_of"]["normalised"] else PAPER
 
     def _chosen(self) -> list[str]:
@@ -65,7 +66,7 @@ class Spaces:
 
     def metrics(self) -> list[str]:
         """Return the names of all metrics that this gallery has, each with its version."""
-        plain = [PLAIN] if self._stored == PLAIN else [PAPER, PLAIN]
+        plain = [PLAIN] if self.stored_metric == PLAIN else [PAPER, PLAIN]
         return plain + [name.removeprefix("spaces/") for name in self._documents()]
 
     def _documents(self, name: str = "") -> list[str]:
@@ -86,7 +87,7 @@ class Spaces:
         """
         if metric is None:
             return self.metric
-        if metric == PAPER and self._stored == PLAIN:
+        if metric == PAPER and self.stored_metric == PLAIN:
             raise InputError(
                 "keeps vectors of length 1, so the paper's metric cannot be had from it",
                 path=self.place,
@@ -113,7 +114,7 @@ class Spaces:
             If the gallery has no such metric.
         """
         name = self.named(metric)
-        if name == self._stored:
+        if name == self.stored_metric:
             return Base(self.settings["dim"])
         if name == PLAIN:
             return Unit(self.settings["dim"])
