@@ -208,6 +208,59 @@ def test_evaluate_compares_metrics_and_galleries_and_writes_a_page(made, photos,
     assert "no metric nothing" in hs("evaluate", "-g", "g", "--compare", "nothing", code=1).err
 
 
+def test_vectors_go_out_and_come_back(made, photos, tmp_path):
+    made("export", "-g", "g", "out.npz")
+    done = made("import", "out.npz", "-g", "back")
+    assert "12 vectors of efficientnet-lite0 in back; 12 of the photos are where" in done.out
+    query = photos / "pug" / "pug-0.jpg"
+    same = [made("search", query, "-g", g, "-k", 3, "--json").json for g in ("g", "back")]
+    assert same[0] == same[1]
+    # By id, without a network: the same neighbours.
+    (named,) = (row["id"] for row in csv.DictReader(_csv(made)) if row["path"] == str(query))
+    assert made("search", named, "-g", "back", "-k", 3, "--json").json == same[0]
+    mixed = made("search", named, query, "-g", "back", code=1).err
+    assert "is an item of the gallery" in mixed
+    part = made("search", named, "-g", "back", "--crop", "0,0,50,50%", code=1).err
+    assert "that of the whole photo" in part
+
+
+def _csv(hs):
+    hs("export", "-g", "g", "out.csv")
+    with open("out.csv", newline="", encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
+def test_vectors_made_elsewhere_are_asked_for_by_what_is_among_them(hs, photos, tmp_path):
+    paths = sorted(photos.rglob("*.jpg"))
+    vectors = np.random.default_rng(0).standard_normal((12, 5))
+    labels = [path.parent.name for path in paths]
+    np.savez("clip.npz", vectors=vectors, paths=list(map(str, paths)), labels=labels)
+    done = hs("import", "clip.npz", "-g", "g", "--name", "CLIP")
+    assert "12 vectors of CLIP (foreign) in g" in done.out
+    assert "no other photo can be compared with them" in done.err
+    assert "CLIP (foreign), layer not known, 5 numbers" in hs("info", "-g", "g").out
+    (answer,) = hs("search", paths[0], "-g", "g", "-k", 11, "--json").json
+    order = np.argsort(np.linalg.norm(vectors - vectors[0], axis=1))[1:]
+    assert [match["path"] for match in answer["matches"]] == [str(paths[n]) for n in order]
+    assert hs("classify", answer["matches"][0]["id"], "-g", "g", "-k", 3, "--json").json
+    hs("search", paths[0], "-g", "g", "--grid", "grid.png", "--html", "page.html")
+    shutil.copy(paths[0], "new.jpg")
+    for command in (
+        ("search", "new.jpg"),
+        ("classify", "new.jpg"),
+        ("search", paths[0], "--crop", "0,0,50,50%"),
+        ("search", paths[0], "--explain", "why.png"),
+        ("explain", paths[0], paths[1]),
+        ("evaluate", "--queries", photos),
+        ("index", photos),
+        ("index", photos, *LITE),
+        ("add", "new.jpg"),
+    ):
+        said = hs(*command, "-g", "g", code=1).err
+        assert "made elsewhere, by CLIP, so no network is known" in said, command
+    assert "is there already" in hs("import", "clip.npz", "-g", "g", code=1).err
+
+
 def test_search_and_classify_write_pages(made, photos, tmp_path):
     query = photos / "pug" / "pug-0.jpg"
     for command in ("search", "classify"):

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from houndsight.evaluation import Report as Report
     from houndsight.evaluation import compare as compare
     from houndsight.evaluation import evaluate as evaluate
+    from houndsight.exchange import Imported as Imported
     from houndsight.exchange import export as export
+    from houndsight.exchange import import_vectors as import_vectors
     from houndsight.explaining import Explanation as Explanation
     from houndsight.explaining import explain as explain
     from houndsight.gallery import Change as Change
@@ -85,7 +87,7 @@ _HOMES = {
     "errors": "CheckpointError DamagedGallery FingerprintMismatch GalleryBusy GalleryError "
     "HoundsightError ImageError InputError ModelError NewerFormat NotAGallery WeightsUnavailable",
     "evaluation": "Comparison Report compare evaluate",
-    "exchange": "export",
+    "exchange": "Imported export import_vectors",
     "explaining": "Explanation explain",
     "gallery": "Change Gallery",
     "indexing": "IndexReport Progress index",

@@ -24,7 +24,7 @@ from houndsight.preprocess import Preprocessing, Resize
 from houndsight.runtime import GPUS, OnnxRuntime, Runtime
 from houndsight.types import Skipped, Vectors
 
-__all__ = ["BATCH", "Embedder", "Prepared", "differences"]
+__all__ = ["BATCH", "Embedder", "Prepared", "differences", "fingerprint_of"]
 
 # Larger batches gain nothing on a CPU (16 and 32 ran alike) and cost memory and progress.
 BATCH = 16
@@ -114,8 +114,7 @@ class Embedder:
         }
         if network is not None:
             self.made_of["network"] = _digest(network)
-        text = json.dumps(self.made_of, sort_keys=True)
-        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        self.fingerprint = fingerprint_of(self.made_of)
 
     @classmethod
     def load(
@@ -457,6 +456,11 @@ def _digest(network: bytes) -> str:
 
 def _graph_name(model: ModelSpec) -> str:
     return f"{model.architecture}/{GRAPH_VERSION}"
+
+
+def fingerprint_of(made_of: Mapping[str, Any]) -> str:
+    """Return the digest of everything that decides what an image's vector is."""
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """Query photos: found, embedded, and what is known of them."""
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -11,13 +13,22 @@ from numpy.typing import NDArray
 from houndsight import images
 from houndsight.cropping import WHOLE, View
 from houndsight.embedder import Embedder
-from houndsight.errors import ImageError, InputError
+from houndsight.errors import ImageError, InputError, printable
 from houndsight.gallery import GALLERY_MARK, Gallery
 from houndsight.labels import folder_label, labeller
 from houndsight.types import Item, Skipped, Vectors
 
-__all__ = ["Combination", "Combine", "Queries", "Query", "read_queries"]
+__all__ = [
+    "Combination",
+    "Combine",
+    "Queries",
+    "Query",
+    "items_named",
+    "read_queries",
+    "stored_queries",
+]
 
+ID = re.compile(rb"[0-9a-f]{16}")
 Combine = Literal["mean", "min", "max"]
 """How several queries become one; see `houndsight.combining`."""
 
@@ -147,6 +158,63 @@ def read_queries(
                 vectors.append(vector)
     values = np.stack(vectors) if vectors else np.empty((0, embedder.dim), np.float32)
     return Queries(photos, Vectors(values, embedder.fingerprint), skipped)
+
+
+def items_named(
+    gallery: Gallery, names: Iterable[str | bytes | os.PathLike[str]]
+) -> list[Item] | None:
+    """Return the items that names stand for, or None if they are photos to be read.
+
+    A name is an item's where it is an id, 16 hex digits, and no file is called so. In a gallery of
+    vectors that were made elsewhere, where other photos are of no use, it is an id or a path.
+
+    Raises
+    ------
+    InputError
+        If some are items and some are not.
+    ModelError
+        If a name is no item's, and no network is known that would make vectors of photos.
+    """
+    found: list[Item] = []
+    photos: list[bytes] = []
+    for name in map(os.fsencode, names):
+        item = _item_named(gallery, name)
+        if item is None:
+            photos.append(name)
+        else:
+            found.append(item)
+    if not photos:
+        return found
+    if gallery.foreign is not None:
+        raise gallery.no_network(photos[0])
+    if found:
+        raise InputError(
+            f"{found[0].key} is an item of the gallery, {printable(photos[0])} is none",
+            remedy="Search for items by id or for photos by path, not for both at once",
+        )
+    return None
+
+
+def _item_named(gallery: Gallery, name: bytes) -> Item | None:
+    if gallery.foreign is None and (not ID.fullmatch(name) or os.path.exists(name)):
+        return None
+    with contextlib.suppress(InputError):
+        return gallery.find(name)
+    return None
+
+
+def stored_queries(gallery: Gallery, items: Sequence[Item]) -> Queries:
+    """Return items of a gallery as queries, with the vectors that it holds; no photo is read."""
+    photos = [
+        Query(
+            gallery.path_of(item),
+            item.label,
+            own=frozenset({item.id}),
+            twins=frozenset(one.id for one in gallery.with_digest(item.digest)) - {item.id},
+        )
+        for item in items
+    ]
+    return Queries(photos, gallery.vectors(items), [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The command that asks a gallery about labels: classify."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,21 @@ from houndsight.cli.output import html_option
 from houndsight.errors import InputError
 
 if TYPE_CHECKING:
+    from houndsight.cropping import View
+    from houndsight.embedder import Embedder
     from houndsight.gallery import Gallery
     from houndsight.queries import Queries
 
-__all__ = ["COMMANDS", "exit_code", "labels_option", "not_nan", "photos_argument", "self_option"]
+__all__ = [
+    "COMMANDS",
+    "ask",
+    "exit_code",
+    "labels_option",
+    "loader",
+    "not_nan",
+    "photos_argument",
+    "self_option",
+]
 
 
 def not_nan(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
@@ -45,10 +57,39 @@ labels_option = click.option(
 self_option = click.option("--self", "with_self", is_flag=True, help="Show the query's own file.")
 
 
-def _read(gallery: "Gallery", photos: Sequence[str], labels: str | None) -> "Queries":
-    from houndsight.queries import read_queries
+def loader(gallery: "Gallery") -> "Callable[[], Embedder]":
+    """Return what loads a gallery's embedder, once, when it is first needed."""
+    return cache(lambda: reopen_embedder(gallery))
 
-    return read_queries(gallery, reopen_embedder(gallery), photos, labels=labels)
+
+def ask(
+    gallery: "Gallery",
+    load: "Callable[[], Embedder]",
+    names: Sequence[str],
+    *,
+    labels: str | None = None,
+    view: "View | None" = None,
+) -> "Queries":
+    """Return photos as queries, or items of the gallery, for which no network is needed."""
+    from houndsight.cropping import WHOLE
+    from houndsight.queries import items_named, read_queries, stored_queries
+
+    view = view or WHOLE
+    items = items_named(gallery, names)
+    if items is None:
+        return read_queries(gallery, load(), names, labels=labels, view=view)
+    if view != WHOLE and gallery.foreign is None:
+        raise InputError(
+            f"{items[0].key} is known by its vector, which is that of the whole photo",
+            remedy="Name the photo by its path to search for a part of it",
+        )
+    if view != WHOLE:
+        load()  # says that there is no network
+    if labels not in (None, "none"):
+        raise InputError(
+            f"{items[0].key} has its label in the gallery", remedy="Leave --labels out"
+        )
+    return stored_queries(gallery, items)
 
 
 def exit_code(queries: "Queries") -> int:
@@ -86,6 +127,7 @@ def classify(
 
     The label with most votes; ties go to the tied label whose photo is nearest. After houndsight
     learn or calibrate: the most probable label with its probability, or none of these.
+    A photo of the gallery can be named by its id.
     """
     from houndsight.gallery import Gallery
     from houndsight.render import records, text
@@ -99,7 +141,7 @@ def classify(
                 remedy="Give labels with houndsight index --labels, or houndsight label",
             )
         name = library.named(metric)
-        queries = _read(library, photos, None)
+        queries = ask(library, loader(library), photos)
         own = None if with_self else [query.own for query in queries.photos]
         votes = classify_queries(
             library, queries.vectors, k=k, metric=name, exclude=own, precision=precision

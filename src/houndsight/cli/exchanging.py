@@ -1,8 +1,8 @@
-"""Commands for ways out of a gallery: export."""
+"""Commands for ways out of a gallery, and back in: export, import."""
 
 import click
 
-from houndsight.cli.console import DONE, gallery_option, out
+from houndsight.cli.console import DONE, err, gallery_option, out, step_bar
 from houndsight.errors import printable
 
 __all__ = ["COMMANDS"]
@@ -43,4 +43,57 @@ def export(output: str, gallery: str, form: str | None, metric: str | None) -> i
     return DONE
 
 
-COMMANDS = [export]
+@click.command(
+    "import",
+    epilog="Example: houndsight import vectors.parquet -g new-gallery --name CLIP. The file was "
+    "written by houndsight export or embed, or by any other program.",
+)
+@click.argument("vectors", type=click.Path(), metavar="VECTORS")
+@gallery_option
+@click.option(
+    "--name", metavar="NAME", help="What made the vectors, where the file does not say; its name."
+)
+@click.option(
+    "--column",
+    metavar="NAME",
+    help="The array or column of the vectors; vectors or vector unless given.",
+)
+@click.option(
+    "--photos",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Where relative paths begin; the folder of VECTORS unless given.",
+)
+def import_(
+    vectors: str, gallery: str, name: str | None, column: str | None, photos: str | None
+) -> int:
+    """Make a new gallery of VECTORS, an .npz or .parquet file.
+
+    An .npz holds the array vectors (n, dim) and, where there are such, paths, labels, ids and
+    digests; Parquet the columns vector, path, label, id and digest. Vectors that houndsight made
+    give a gallery like any other; others can be searched by the photos among them.
+    """
+    from houndsight import exchange
+
+    with step_bar() as progress:
+        made = exchange.import_vectors(
+            vectors,
+            gallery,
+            name=name,
+            column=column,
+            photos=photos,
+            progress=lambda done, of: progress("importing", done, of),
+        )
+    out().print(
+        f"{made.items:,} vectors of {printable(made.model)} in {printable(gallery)}; "
+        f"{made.photos:,} of the photos are where their paths say"
+    )
+    if made.foreign:
+        err(
+            f"no other photo can be compared with them: {made.foreign}. Search by the id or path "
+            "of a photo among them"
+        )
+    return DONE
+
+
+COMMANDS = [export, import_]

@@ -42,15 +42,19 @@ def info(gallery: str, skipped: bool, as_json: bool) -> int:
         return DONE
     console = out()
     made_of = record["made_of"]
-    shape = made_of["preprocessing"]
-    rule = f"{shape['resize']} to {shape['size']} px"
+    scaled = f"vectors {'' if made_of['normalised'] else 'not '}normalised"
+    if "foreign" in made_of:
+        rule = f"not known here; {scaled}"
+    else:
+        shape = made_of["preprocessing"]
+        rule = f"{shape['resize']} to {shape['size']} px; {scaled}"
     for name, value in (
         ("gallery", printable(record["place"])),
         ("photos", f"{record['items']:,}, of them {record['unlabelled']:,} without a label"),
         ("labels", f"{record['labels']:,}"),
         ("skipped", f"{record['skipped']:,} files"),
         ("model", f"{record['model']}, layer {made_of['layer']}, {record['dim']:,} numbers"),
-        ("photos are", f"{rule}; vectors {'' if made_of['normalised'] else 'not '}normalised"),
+        ("photos are", rule),
         ("fingerprint", record["fingerprint"]),
         *(("metric", _metric_line(one, record["metric"])) for one in record["metrics"]),
         *(("folder", f"{printable(r['place'])} (labels: {r['labels']})") for r in record["roots"]),

@@ -81,6 +81,8 @@ def index(
     if Gallery.exists(gallery):
         with Gallery(gallery) as library:
             settings = library.settings
+            if library.foreign is not None:
+                raise library.no_network()
 
     def embedder() -> Any:
         made = load_embedder(**(model if settings is None else _filled(settings, model)))

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from houndsight.cli.asking import exit_code, labels_option, not_nan, photos_argument, self_option
+from houndsight.cli.asking import (
+    ask,
+    exit_code,
+    labels_option,
+    loader,
+    not_nan,
+    photos_argument,
+    self_option,
+)
 from houndsight.cli.console import (
     DONE,
     SKIPPED,
@@ -19,7 +27,6 @@ from houndsight.cli.console import (
     k_option,
     metric_option,
     out,
-    reopen_embedder,
     write_json,
 )
 from houndsight.cli.explaining import EXPLAINED, draw, draw_reasons, view_options
@@ -138,7 +145,8 @@ class _Asked:
 def search(photos: tuple[str, ...], gallery: str, **options: Any) -> int:
     """Find the nearest images of each query photo.
 
-    The query's own file is left out; equal bytes elsewhere are shown and flagged.
+    The query's own file is left out; equal bytes elsewhere are shown and flagged. A photo of the
+    gallery can be named by its id.
     """
     from houndsight.gallery import Gallery
 
@@ -148,8 +156,8 @@ def search(photos: tuple[str, ...], gallery: str, **options: Any) -> int:
             if target.suffix and not target.is_dir():
                 check_picture(target)
     with Gallery(gallery) as library:
-        embedder = reopen_embedder(library)
-        queries, found = _search(library, embedder, photos, asked)
+        load = loader(library)
+        queries, found = _search(library, load, photos, asked)
         _show(library, queries, found, asked)
         code = exit_code(queries)
         if asked.grid is not None:
@@ -158,22 +166,21 @@ def search(photos: tuple[str, ...], gallery: str, **options: Any) -> int:
             _write(Path(asked.html), library, queries, found, asked.metric)
         if asked.explain is not None:
             target = Path(asked.explain)
-            lacking = draw_reasons(library, embedder, queries.photos, found, target, asked.metric)
+            lacking = draw_reasons(library, load(), queries.photos, found, target, asked.metric)
             code = SKIPPED if lacking and code == DONE else code
         return code
 
 
 def _search(
-    gallery: "Gallery", embedder: "Embedder", photos: Sequence[str], asked: _Asked
+    gallery: "Gallery", load: "Callable[[], Embedder]", photos: Sequence[str], asked: _Asked
 ) -> "tuple[Queries, list[list[Match]]]":
     """Return the queries as they are to be shown, each with its neighbours."""
     from houndsight.combining import as_one, search_combined
-    from houndsight.queries import read_queries
     from houndsight.types import Where
 
     where = Where(labels=_known_labels(gallery, asked.wanted) if asked.wanted else None)
-    queries = read_queries(gallery, embedder, photos, labels=asked.labels, view=asked.view)
-    unlike = read_queries(gallery, embedder, asked.unlike, labels="none")
+    queries = ask(gallery, load, photos, labels=asked.labels, view=asked.view)
+    unlike = ask(gallery, load, asked.unlike, labels="none")
     if asked.unlike and not unlike.photos:
         raise InputError(
             f"cannot be read: {unlike.skipped[0].reason}",

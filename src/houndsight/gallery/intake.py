@@ -15,7 +15,7 @@ from houndsight.errors import GalleryError, InputError, printable
 from houndsight.stores import Store
 from houndsight.types import Item, Skipped
 
-__all__ = ["BY_HAND", "PHOTOS", "Entry", "Intake", "Root", "inside"]
+__all__ = ["BY_HAND", "PHOTOS", "Entry", "Intake", "Root", "first_id", "inside"]
 
 # The root of photos added by hand, and its folder in the gallery.
 BY_HAND, PHOTOS = 0, "photos"
@@ -51,6 +51,11 @@ class Entry:
     height: int = 0
     vector: NDArray[np.float32] | None = None
     thumbnail: bytes | None = None
+
+
+def first_id(path: bytes, digest: bytes) -> int:
+    """Return the id of a new item at a path of its root, unless that is taken."""
+    return int.from_bytes(hashlib.sha256(path + b"\0" + digest).digest()[:8], "big") >> 1
 
 
 def inside(place: bytes, folder: bytes) -> bool:
@@ -252,6 +257,24 @@ class Intake:
         self.store.put_document(self._skip_name(root, os.path.join(root.place, entry.path)), None)
         return kind
 
+    def take_over(
+        self,
+        items: Sequence[Item],
+        vectors: NDArray[np.float32],
+        thumbnails: Sequence[bytes | None],
+    ) -> None:
+        """Take in items with ids, vectors (n, dim) and thumbnails that they have already.
+
+        All or nothing. Only for a gallery into which nobody else puts photos: nothing is compared
+        with what is there.
+        """
+        for item, thumbnail in zip(items, thumbnails, strict=True):
+            if thumbnail is not None:
+                self._keep_thumbnail(item.digest, thumbnail)
+        with self.store.transaction():
+            of = zip(items, vectors, strict=True)
+            self.store.put(items, {item.id: vector for item, vector in of})
+
     def touch(self, files: Mapping[int, tuple[int, int]]) -> None:
         """Put size and time of last change of items' files on record, by id."""
         with self.store.transaction():
@@ -280,8 +303,7 @@ class Intake:
         )
 
     def _free_id(self, entry: Entry) -> int:
-        digest = hashlib.sha256(entry.path + b"\0" + entry.digest).digest()
-        id_ = int.from_bytes(digest[:8], "big") >> 1
+        id_ = first_id(entry.path, entry.digest)
         while self.store.items([id_]):
             id_ = (id_ + 1) % (1 << 63)
         return id_

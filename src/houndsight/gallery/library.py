@@ -24,6 +24,8 @@ from houndsight.errors import (
     GalleryError,
     ImageError,
     InputError,
+    ModelError,
+    printable,
 )
 from houndsight.gallery.by_hand import ByHand
 from houndsight.gallery.spaces import Spaces
@@ -64,9 +66,18 @@ class Gallery(ByHand, Spaces, Watched):
     @classmethod
     def create(cls, place: str | os.PathLike[str], embedder: Embedder) -> "Gallery":
         """Make an empty gallery in a new or empty folder for one embedder's vectors."""
-        documents = {"settings": embedder.settings(), "roots": {}}
-        files = {NETWORK: embedder.network}
-        LocalStore.create(Path(place), embedder.dim, documents, files).close()
+        return cls.create_for(place, embedder.settings(), embedder.network)
+
+    @classmethod
+    def create_for(
+        cls, place: str | os.PathLike[str], settings: dict[str, Any], network: bytes | None = None
+    ) -> "Gallery":
+        """Make an empty gallery for vectors of which `settings` say what made them.
+
+        They are `Embedder.settings`, or those of vectors made elsewhere, see `foreign`.
+        """
+        documents = {"settings": settings, "roots": {}}
+        LocalStore.create(Path(place), settings["dim"], documents, {NETWORK: network}).close()
         return cls(place)
 
     @staticmethod
@@ -93,8 +104,15 @@ class Gallery(ByHand, Spaces, Watched):
 
     @property
     def model(self) -> str:
-        """The name of the model."""
-        return str(self.settings["model"])
+        """The name of the model, or what stands for one that is not known here."""
+        foreign = self.foreign
+        return str(self.settings["model"]) if foreign is None else f"{foreign} (foreign)"
+
+    @property
+    def foreign(self) -> str | None:
+        """What made the vectors, where that is no embedder of houndsight's; else None."""
+        name = self.settings.get("foreign")
+        return None if name is None else str(name)
 
     @property
     def fingerprint(self) -> str:
@@ -213,16 +231,29 @@ class Gallery(ByHand, Spaces, Watched):
         Raises
         ------
         ModelError
-            If its weights are no longer to be had.
+            If its weights are no longer to be had, or the vectors were made elsewhere.
         FingerprintMismatch
             If this version makes other vectors than the gallery's.
         DamagedGallery
             If the network that it keeps is damaged or gone.
         """
+        if self.foreign is not None:
+            raise self.no_network()
         network = None
         if "network" in self.settings["made_of"]:
             network = self._network()
         return Embedder.reopen(self.settings, network=network, progress=progress)
+
+    def no_network(self, photo: bytes | None = None) -> ModelError:
+        """Return what to raise where a photo would need a network that is not known."""
+        asked = "" if photo is None else f", and {printable(photo)} is no photo in it"
+        return ModelError(
+            f"its vectors were made elsewhere, by {printable(self.foreign or '')}, so no network "
+            f"is known to compare other photos with them{asked}",
+            path=self.place,
+            remedy="Ask for photos that are in the gallery, by id or path, as houndsight export "
+            "shows them",
+        )
 
     def _network(self) -> bytes:
         """Read the network that the gallery keeps; DamagedGallery if it is another or gone."""

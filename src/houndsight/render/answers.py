@@ -1,6 +1,5 @@
 """Answers as pictures: what a query found, and why, for `grid` and `heat` to draw."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,19 +9,19 @@ from houndsight.cropping import WHOLE
 from houndsight.explaining import Explanation
 from houndsight.gallery import Gallery
 from houndsight.queries import Query
-from houndsight.render.cards import match_note, photo_picture, query_note, query_picture
+from houndsight.render.cards import (
+    item_picture,
+    match_note,
+    photo_picture,
+    query_note,
+    query_picture,
+)
 from houndsight.render.grid import Tile, grid
 from houndsight.render.heat import Heated, heat
 from houndsight.render.text import explained_text, label_text
 from houndsight.types import Item, Match
 
-__all__ = ["answer_grid", "explanation_picture", "item_picture"]
-
-
-def item_picture(gallery: Gallery, item: Item) -> Image.Image | None:
-    """Return an item's thumbnail; None where it and the photo are missing."""
-    data = gallery.thumbnail(item)
-    return None if data is None else Image.open(io.BytesIO(data))
+__all__ = ["answer_grid", "explanation_picture"]
 
 
 def answer_grid(gallery: Gallery, query: Query, matches: Sequence[Match]) -> Image.Image:
@@ -37,7 +36,7 @@ def answer_grid(gallery: Gallery, query: Query, matches: Sequence[Match]) -> Ima
         )
         for match in matches
     ]
-    return grid(Tile(query_picture(query), known, query_note(query), None), tiles)
+    return grid(Tile(query_picture(gallery, query), known, query_note(query), None), tiles)
 
 
 def explanation_picture(

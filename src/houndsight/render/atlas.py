@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from houndsight.atlas import Atlas
 from houndsight.errors import InputError
 from houndsight.gallery import Gallery
-from houndsight.render.answers import item_picture
+from houndsight.render.cards import item_picture
 from houndsight.render.html import environment
 from houndsight.render.labels import one_line
 from houndsight.render.lettering import font_for, shown

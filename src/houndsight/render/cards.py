@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -9,16 +10,17 @@ from collections.abc import Sequence
 from PIL import Image, ImageOps
 
 from houndsight import images
-from houndsight.cropping import View
+from houndsight.cropping import WHOLE, View
 from houndsight.errors import HoundsightError
 from houndsight.gallery import Gallery
 from houndsight.queries import Query
 from houndsight.render.html import Card
 from houndsight.render.sheet import MAT
 from houndsight.render.text import label_text
-from houndsight.types import Match
+from houndsight.types import Item, Match
 
 __all__ = [
+    "item_picture",
     "match_note",
     "neighbour_card",
     "photo_picture",
@@ -42,13 +44,28 @@ def photo_picture(path: bytes, view: View) -> Image.Image | None:
         return None
 
 
-def query_picture(query: Query) -> Image.Image | None:
+def query_picture(gallery: Gallery, query: Query) -> Image.Image | None:
     """Return what was searched for; of several photos a collage, None where none can be read."""
     combined = query.combination
     if combined is None or len(combined.like) == 1:
-        return photo_picture(query.path, query.view)
-    some = [photo_picture(one.path, one.view) for one in combined.like[:COLLAGE]]
+        return _own_picture(gallery, query)
+    some = [_own_picture(gallery, one) for one in combined.like[:COLLAGE]]
     return _collage([picture for picture in some if picture is not None])
+
+
+def _own_picture(gallery: Gallery, query: Query) -> Image.Image | None:
+    """Return a query's photo; where it cannot be read, the thumbnail of the item that it is."""
+    found = photo_picture(query.path, query.view)
+    if found is None and query.view == WHOLE:
+        for item in gallery.items(query.own):
+            found = found or item_picture(gallery, item)
+    return found
+
+
+def item_picture(gallery: Gallery, item: Item) -> Image.Image | None:
+    """Return an item's thumbnail; None where it and the photo are missing."""
+    data = gallery.thumbnail(item)
+    return None if data is None else Image.open(io.BytesIO(data))
 
 
 def _collage(pictures: Sequence[Image.Image]) -> Image.Image | None:
@@ -65,9 +82,9 @@ def _collage(pictures: Sequence[Image.Image]) -> Image.Image | None:
     return sheet
 
 
-def query_thumbnail(query: Query) -> bytes | None:
+def query_thumbnail(gallery: Gallery, query: Query) -> bytes | None:
     """Return what was searched for as a small JPEG."""
-    picture = query_picture(query)
+    picture = query_picture(gallery, query)
     return None if picture is None else images.thumbnail(picture)
 
 

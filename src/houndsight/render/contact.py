@@ -9,7 +9,7 @@ from PIL import Image
 from houndsight.curation import DuplicateGroup
 from houndsight.doubting import Outlier
 from houndsight.gallery import Gallery
-from houndsight.render.answers import item_picture
+from houndsight.render.cards import item_picture
 from houndsight.render.grid import Tile
 from houndsight.render.sheet import QUIET, Sheet
 from houndsight.render.text import label_text

@@ -39,7 +39,9 @@ def search_content(
         What the distances were taken in; the gallery's own when None.
     """
     answers = [
-        Answer(_asked(query, label_text(query.label)), _neighbours(gallery, query, matches))
+        Answer(
+            _asked(gallery, query, label_text(query.label)), _neighbours(gallery, query, matches)
+        )
         for query, matches in zip(queries.photos, found, strict=True)
     ]
     lead = "Nearest first; a number is a distance, smaller is more alike."
@@ -62,7 +64,7 @@ def classify_content(
     """
     answers = [
         Answer(
-            _asked(query, answer_text(vote)),
+            _asked(gallery, query, answer_text(vote)),
             _neighbours(gallery, query, vote.neighbours),
             _bars(vote),
         )
@@ -82,11 +84,11 @@ def _bars(vote: Vote) -> list[Share]:
     return bars
 
 
-def _asked(query: Query, title: str) -> Card:
+def _asked(gallery: Gallery, query: Query, title: str) -> Card:
     note = query_note(query)
     if query.label is not None and label_text(query.label) != title:
         note += f", known as {label_text(query.label)}"
-    return Card(title, note, None, query_thumbnail(query), f"query photo, {title}")
+    return Card(title, note, None, query_thumbnail(gallery, query), f"query photo, {title}")
 
 
 def _neighbours(gallery: Gallery, query: Query, matches: Sequence[Match]) -> list[Card]:

@@ -269,8 +269,10 @@ def _labels(report: Report) -> Table:
 def _answer(gallery: Gallery, query: QueryFigures, matches: Sequence[Match]) -> Answer:
     label = label_text(query.label)
     asked = query.asked
-    path = gallery.path_of(asked) if isinstance(asked, Item) else asked.path
-    picture = gallery.thumbnail(asked) if isinstance(asked, Item) else query_thumbnail(asked)
+    if isinstance(asked, Item):
+        path, picture = gallery.path_of(asked), gallery.thumbnail(asked)
+    else:
+        path, picture = asked.path, query_thumbnail(gallery, asked)
     name = os.path.basename(path).decode("utf-8", "backslashreplace")
     return Answer(
         Card(label, name, None, picture, f"query photo, {label}"),
