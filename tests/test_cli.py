@@ -1,5 +1,6 @@
 """The command line as a person uses it: what it writes, its exit codes, its messages."""
 
+import contextlib
 import csv
 import json
 import os
@@ -18,6 +19,7 @@ from PIL import Image
 
 from fakes import write_photo
 from houndsight import cli
+from test_inline import kitty
 
 LITE = ("--model", "efficientnet-lite0")
 
@@ -206,6 +208,34 @@ def test_evaluate_compares_metrics_and_galleries_and_writes_a_page(made, photos,
     assert "/proc/p.html: cannot be written" in lost.err
     assert "precision@3" in lost.out
     assert "no metric nothing" in hs("evaluate", "-g", "g", "--compare", "nothing", code=1).err
+
+
+def test_pictures_are_shown_in_the_terminal(made, photos):
+    query = photos / "pug" / "pug-0.jpg"
+    said = made("search", query, "-g", "g", "--show", code=1).err
+    assert "standard output is no terminal" in said
+    assert "--grid OUT.png" in said
+    both = made("search", query, "-g", "g", "--show", "--json", code=2).err
+    assert "--show is for the table" in both
+    command = [sys.executable, "-m", "houndsight", "search", query, "-g", "g", "-k", "2", "--show"]
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-kitty"}
+    environment = {name: v for name, v in environment.items() if name not in ("TMUX", "STY")}
+    with subprocess.Popen(command, stdout=theirs, stdin=theirs, env=environment) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # the end of what is written to a terminal
+            while part := os.read(ours, 65536):
+                seen += part
+    os.close(ours)
+    assert process.returncode == 0
+    shown, _ = kitty(seen[seen.index(b"\x1b_G") :])
+    made("search", query, "-g", "g", "-k", 2, "--grid", "grid.png")
+    with Image.open("grid.png") as grid:
+        expected = grid.convert("RGB")
+        expected.thumbnail((720, 10_000))
+    assert shown.size == pytest.approx(expected.size, abs=1)
+    assert b"(pug)" in seen[: seen.index(b"\x1b_G")]  # the table stands above it
 
 
 def test_vectors_go_out_and_come_back(made, photos, tmp_path):

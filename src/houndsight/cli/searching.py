@@ -31,13 +31,15 @@ from houndsight.cli.console import (
 )
 from houndsight.cli.explaining import EXPLAINED, draw, draw_reasons, view_options
 from houndsight.cli.output import check_picture, html_option
+from houndsight.cli.terminal import picture_protocol, width
 from houndsight.errors import InputError, printable
 
 if TYPE_CHECKING:
     from houndsight.cropping import Crop, View
     from houndsight.embedder import Embedder
     from houndsight.gallery import Gallery
-    from houndsight.queries import Combine, Queries
+    from houndsight.queries import Combine, Queries, Query
+    from houndsight.render.inline import Protocol
     from houndsight.types import Match
 
 __all__ = ["COMMANDS"]
@@ -85,10 +87,13 @@ class _Asked:
     grid: str | None
     explain: str | None
     html: str | None
+    show: bool
 
     def __post_init__(self) -> None:
         if self.as_json and self.paths0:
             raise click.UsageError("--json and --paths0 exclude each other.")
+        if self.show and (self.as_json or self.paths0):
+            raise click.UsageError("--show is for the table, not for --json or --paths0.")
         if self.explain is not None and (self.combine or self.unlike):
             raise click.UsageError("--explain is for one photo, not for --combine or --unlike.")
         if self.approximate and self.combine == "max":
@@ -137,6 +142,12 @@ class _Asked:
     metavar="OUT.png",
     help=f"Draw which regions made the nearest {EXPLAINED} alike; several queries as for --grid.",
 )
+@click.option(
+    "--show",
+    is_flag=True,
+    help="Show the pictures in the terminal, if it can: Kitty, Ghostty, iTerm2, WezTerm, and all "
+    "that know Sixel.",
+)
 @html_option
 @self_option
 @labels_option
@@ -155,10 +166,11 @@ def search(photos: tuple[str, ...], gallery: str, **options: Any) -> int:
         for target in (Path(name) for name in (asked.grid, asked.explain) if name is not None):
             if target.suffix and not target.is_dir():
                 check_picture(target)
+    protocol = picture_protocol() if asked.show else None
     with Gallery(gallery) as library:
         load = loader(library)
         queries, found = _search(library, load, photos, asked)
-        _show(library, queries, found, asked)
+        _show(library, queries, found, asked, protocol)
         code = exit_code(queries)
         if asked.grid is not None:
             _draw_grids(library, queries, found, Path(asked.grid))
@@ -234,7 +246,11 @@ def _known_labels(gallery: "Gallery", wanted: Sequence[str]) -> frozenset[str]:
 
 
 def _show(
-    gallery: "Gallery", queries: "Queries", found: "list[list[Match]]", asked: _Asked
+    gallery: "Gallery",
+    queries: "Queries",
+    found: "list[list[Match]]",
+    asked: _Asked,
+    protocol: "Protocol | None",
 ) -> None:
     from houndsight.render import records, text
 
@@ -249,7 +265,21 @@ def _show(
             console.print(text.matches_table(gallery, query, matches))
             if not matches:
                 console.print("no neighbours")
+            elif protocol is not None:
+                _show_picture(gallery, query, matches, protocol)
             console.print()
+
+
+def _show_picture(
+    gallery: "Gallery", query: "Query", matches: "list[Match]", protocol: "Protocol"
+) -> None:
+    from houndsight.render.answers import answer_grid
+    from houndsight.render.inline import inline
+
+    drawn = answer_grid(gallery, query, matches)
+    sys.stdout.flush()  # what was written before stands before it
+    sys.stdout.buffer.write(inline(drawn, protocol, width=width()))
+    sys.stdout.buffer.flush()
 
 
 def _draw_grids(
