@@ -439,6 +439,9 @@ def test_doctor_says_what_runs(hs, photos):
     said = hs("doctor", "-g", "g").out
     assert said.startswith("network: efficientnet-lite0, float32, on cpu: ")
     assert "\nGPU: " in said
+    assert "\nextra web, for houndsight serve: installed\n" in said
+    assert f" GB free: {os.environ['HOUNDSIGHT_CACHE']}/networks\n" in said
+    assert "\ngallery: " in said
 
 
 def test_offline_without_weights_says_the_ways_out_and_makes_nothing(hs, photos):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from houndsight.errors import InputError
 
-__all__ = ["available_cpus", "cpu_flags", "given", "processor"]
+__all__ = ["available_cpus", "cpu_flags", "given", "processor", "usable_cpus"]
 
 
 def given(variable: str) -> int | None:
@@ -54,20 +54,22 @@ def _cgroup_quota(root: Path) -> float:
 
 
 def available_cpus(root: Path = Path("/")) -> int:
+    """Return how many threads are to work at once: `usable_cpus`, or ``HOUNDSIGHT_THREADS``."""
+    return given("HOUNDSIGHT_THREADS") or usable_cpus(root)
+
+
+def usable_cpus(root: Path = Path("/")) -> int:
     """Return the number of CPUs that this process may use, at least one.
 
     `os.cpu_count` counts the machine's; this respects CPU affinity (taskset, Slurm) and the quota
     of cgroup version 2 (Docker's ``--cpus``, Kubernetes), rounded up. More threads than that are
-    stopped again and again by the kernel. ``HOUNDSIGHT_THREADS`` overrides it.
+    stopped again and again by the kernel.
 
     Parameters
     ----------
     root
         Where ``/proc`` and ``/sys`` are found.
     """
-    wanted = given("HOUNDSIGHT_THREADS")
-    if wanted is not None:
-        return wanted
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:

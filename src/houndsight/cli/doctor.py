@@ -1,5 +1,7 @@
-"""The command that says what runs here, and how fast."""
+"""The command that says what runs here, how fast, and what is missing."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -15,9 +17,12 @@ from houndsight.cli.console import (
     reopen_embedder,
     write_json,
 )
+from houndsight.errors import printable
 
 if TYPE_CHECKING:
+    from houndsight.diagnosis import Diagnosis
     from houndsight.embedder import Embedder
+    from houndsight.gallery import Gallery
 
 __all__ = ["COMMANDS"]
 
@@ -33,35 +38,54 @@ __all__ = ["COMMANDS"]
 )
 @json_option
 def doctor(gallery: str | None, as_json: bool) -> int:
-    """Say which device runs the network and how fast, and why a GPU is not used."""
-    from houndsight.diagnosis import diagnose
+    """Say which device runs the network and how fast, why a GPU is not used, and what is missing.
 
-    found = diagnose(_embedder(gallery))
+    Also where things are kept, how much room they take, and how much is free there.
+    """
+    from houndsight.diagnosis import diagnose
+    from houndsight.gallery import Gallery
+
+    with ExitStack() as opened:
+        library = None if gallery is None else opened.enter_context(Gallery(gallery))
+        found = diagnose(_embedder(library), library)
     if as_json:
         write_json(asdict(found))
         return DONE
-    for line in (
-        f"network: {found.model}, {found.precision}, on {found.device}: {found.speed:.1f} images/s",
-        f"GPU: {found.gpu}",
-        f"CPUs: {found.cpus} of {found.all_cpus} may be used; "
-        + ("with" if found.quick_integers else "without")
-        + " instructions for integers (--precision int8)",
-        f"cache: {found.cache}" + ("" if found.cache_writable else ", which cannot be written"),
-        "versions: " + ", ".join(f"{name} {number}" for name, number in found.versions.items()),
-    ):
+    for line in _lines(found):
         out().print(line)
     return DONE
 
 
-def _embedder(gallery: str | None) -> "Embedder":
+def _lines(found: "Diagnosis") -> Iterator[str]:
+    yield (
+        f"network: {found.model}, {found.precision}, on {found.device}: {found.speed:.1f} images/s"
+    )
+    yield f"GPU: {found.gpu}"
+    yield (
+        f"CPUs: {found.cpus} of {found.all_cpus} may be used, by {found.threads} threads; "
+        + ("with" if found.quick_integers else "without")
+        + " instructions for integers (--precision int8)"
+    )
+    yield f"cache: {found.cache}" + ("" if found.cache_writable else ", which cannot be written")
+    for folder in found.folders:
+        yield (
+            f"{folder.name}: {folder.bytes / 1e6:,.1f} MB in {folder.files:,} files, "
+            f"{folder.free / 1e9:,.1f} GB free: {printable(folder.path)}"
+        )
+    for extra in found.extras:
+        lacking = f"not installed ({', '.join(extra.missing)}); {extra.command}"
+        yield f"extra {extra.name}, for {extra.use}: {lacking if extra.missing else 'installed'}"
+    yield f"system: {found.system}"
+    yield "versions: " + ", ".join(f"{name} {number}" for name, number in found.versions.items())
+
+
+def _embedder(gallery: "Gallery | None") -> "Embedder":
     """Load a gallery's embedder, or one that needs no download."""
-    from houndsight.gallery import Gallery
     from houndsight.models.spec import spec
     from houndsight.models.weights import locate
 
     if gallery is not None:
-        with Gallery(gallery) as library:
-            return reopen_embedder(library)
+        return reopen_embedder(gallery)
     model = DEFAULT if locate(spec(DEFAULT)) else BUILT_IN
     return load_embedder(model=model, weights=None, image_size=None, resize=None, raw=False)
 
