@@ -16,6 +16,12 @@ def cache(tmp_path, monkeypatch):
     return place
 
 
+@pytest.fixture(autouse=True)
+def config(monkeypatch):
+    """No settings: not those of whoever runs the tests."""
+    monkeypatch.setenv("HOUNDSIGHT_CONFIG", os.devnull)
+
+
 @pytest.fixture
 def photos(tmp_path):
     """A folder with 3 labels x 4 JPEGs."""

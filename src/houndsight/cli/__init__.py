@@ -25,6 +25,7 @@ from houndsight.cli import (
     searching,
     serving,
 )
+from houndsight.cli.config import blame, config_option
 from houndsight.cli.console import CODES, DAMAGED, DONE, FAILED, INTERRUPTED, SKIPPED, USAGE, err
 from houndsight.errors import HoundsightError
 
@@ -56,6 +57,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     callback=_show_version,
     help="Show the version and exit.",
 )
+@config_option
 def app() -> None:
     """Find the images that look alike."""
 
@@ -96,6 +98,10 @@ def _run(arguments: list[str]) -> int:
         result = app.main(arguments, prog_name="houndsight", standalone_mode=False)
         sys.stdout.flush()
     except click.UsageError as error:
+        unfit = blame(error) if isinstance(error, click.BadParameter) else None
+        if unfit is not None:
+            err(f"houndsight: error: {unfit}")
+            return FAILED
         error.show()
         return USAGE
     except click.ClickException as error:
