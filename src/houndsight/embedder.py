@@ -177,6 +177,7 @@ class Embedder:
         settings: Mapping[str, Any],
         *,
         network: bytes | None = None,
+        runtime: Runtime | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> "Embedder":
         """Load the embedder that a gallery was made with; `Gallery.embedder` calls this.
@@ -187,6 +188,8 @@ class Embedder:
             What the gallery has on record.
         network
             The narrower graph that it keeps, if it does.
+        runtime
+            What runs the network, where nothing is to be loaded for it.
         progress
             Called with (bytes done, bytes in all) while weights are downloaded.
 
@@ -201,8 +204,9 @@ class Embedder:
         made_of = settings["made_of"]
         kept, digest = settings["weights_file"], made_of["weights"]
         shape = made_of["preprocessing"]
-        runtime: Runtime
-        if network is None:
+        if runtime is not None:
+            pass
+        elif network is None:
             runtime = open_network(
                 f"{_graph_name(facts)} {digest}", lambda: built_graph(facts, digest, kept, progress)
             )

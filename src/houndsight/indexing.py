@@ -4,7 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,7 +99,7 @@ class _Read:
 
 def index(
     photos: str | bytes | os.PathLike[str],
-    gallery: str | os.PathLike[str],
+    gallery: str | os.PathLike[str] | Gallery,
     *,
     embedder: Embedder | Callable[[], Embedder] | None = None,
     labels: str | None = None,
@@ -116,7 +116,7 @@ def index(
         The folder; folders in it and links are followed. Hidden files, files without a photo's
         extension, and galleries are passed over.
     gallery
-        The gallery's folder; made if there is none.
+        The gallery's folder, made if there is none; or a gallery that is open.
     embedder
         The embedder, or what loads it when it is needed; the gallery's own (for a new gallery the
         default model) when None. Nothing is made before it is loaded.
@@ -138,8 +138,10 @@ def index(
         If the embedder is not the gallery's.
     """
     place = os.path.abspath(os.fsencode(photos))
-    if Gallery.exists(gallery):
-        # The same folder by another name (a link) is the same root, under the name it has there.
+    # The same folder by another name (a link) is the same root, under the name it has there.
+    if isinstance(gallery, Gallery):
+        place = gallery.known_place(place)
+    elif Gallery.exists(gallery):
         with Gallery(gallery) as there:
             place = there.known_place(place)
     listing = images.find(place, leave_out_with=GALLERY_MARK)
@@ -210,20 +212,21 @@ def index(
 
 @contextmanager
 def _opened(
-    place: str | os.PathLike[str], embedder: Embedder | Callable[[], Embedder] | None
+    place: str | os.PathLike[str] | Gallery,
+    embedder: Embedder | Callable[[], Embedder] | None,
 ) -> Iterator[tuple[Gallery, Callable[[], Embedder]]]:
     """Open the gallery, or make it once its embedder is loaded; also return what loads that."""
 
     def given() -> Embedder:
         return embedder if isinstance(embedder, Embedder) else (embedder or Embedder.load)()
 
-    if not Gallery.exists(place):
+    if not isinstance(place, Gallery) and not Gallery.exists(place):
         Gallery.check_free(place)  # before what may take minutes
         made = given()
         with Gallery.create(place, made) as gallery:
             yield gallery, lambda: made
         return
-    with Gallery(place) as gallery:
+    with nullcontext(place) if isinstance(place, Gallery) else Gallery(place) as gallery:
         if embedder is None:
             yield gallery, gallery.embedder
         else:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from houndsight.embedder import Embedder
     from houndsight.gallery import Gallery
-    from houndsight.indexing import Progress
+    from houndsight.indexing import IndexReport, Progress
     from houndsight.types import Skipped
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "DONE",
     "FAILED",
     "INTERRUPTED",
+    "LISTED",
     "SKIPPED",
     "USAGE",
     "absolute",
@@ -35,6 +36,7 @@ __all__ = [
     "err",
     "gallery_option",
     "index_bar",
+    "index_line",
     "json_option",
     "k_option",
     "load_embedder",
@@ -248,6 +250,16 @@ def index_bar() -> "Iterator[Callable[[Progress], None]]":
             update(now.done, now.total, rate=now.done / max(now.seconds, 1e-9))
 
         yield progress
+
+
+def index_line(report: "IndexReport", *, timed: bool = True) -> str:
+    """Return what a run of `index` did; if `timed`, also how many photos a second."""
+    speed = f", {report.embedded / report.seconds:.1f} images/s" * (timed and report.embedded > 0)
+    return (
+        f"{report.new:,} new, {report.changed:,} changed, {report.renamed:,} renamed, "
+        f"{report.removed:,} removed, {report.unchanged:,} unchanged, "
+        f"{len(report.skipped):,} skipped ({report.seconds:.1f} s{speed})"
+    )
 
 
 @contextlib.contextmanager

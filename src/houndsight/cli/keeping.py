@@ -17,6 +17,7 @@ from houndsight.cli.console import (
     show_skipped,
     write_json,
 )
+from houndsight.cli.rehearsing import differences, dry_run_option, opened, tell
 from houndsight.errors import DamagedGallery, ImageError, InputError, printable
 
 if TYPE_CHECKING:
@@ -108,14 +109,16 @@ def verify(gallery: str) -> int:
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
 @gallery_option
 @click.option("--label", metavar="LABEL", help="Their label; none unless given.")
+@dry_run_option
 @json_option
-def add(photos: tuple[str, ...], gallery: str, label: str | None, as_json: bool) -> int:
+def add(
+    photos: tuple[str, ...], gallery: str, label: str | None, dry_run: bool, as_json: bool
+) -> int:
     """Copy single photos into the gallery, where indexing never removes them.
 
     A photo that is in it already is refused.
     """
     from houndsight.adding import add_photo
-    from houndsight.gallery import Gallery
     from houndsight.labels import clean
     from houndsight.render.records import skipped_records
     from houndsight.types import Skipped
@@ -124,7 +127,7 @@ def add(photos: tuple[str, ...], gallery: str, label: str | None, as_json: bool)
         raise click.UsageError("The label is empty; leave --label out for photos without one.")
     added: list[dict[str, Any]] = []
     skipped: list[Skipped] = []
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         embedder = reopen_embedder(library)
         for photo in map(absolute, photos):
             try:
@@ -136,36 +139,39 @@ def add(photos: tuple[str, ...], gallery: str, label: str | None, as_json: bool)
             record = {"photo": os.fsdecode(photo), "id": made.item.key, "label": made.item.label}
             kept = os.fsdecode(library.path_of(made.item))
             added.append({**record, "path": kept, "change": made.change.number})
-            if not as_json:
-                out().print(f"{printable(photo)}: {made.item.key}, {_said('added', made.change)}")
+            if not (as_json or dry_run):
+                line = f"{printable(photo)}: {made.item.key}, added"
+                tell(library, line, _then(made.change))
         library.tidy()
-    if as_json:
-        write_json({"added": added, "skipped": skipped_records(skipped)})
+        if as_json:
+            made_of = {"added": added, "skipped": skipped_records(skipped)}
+            write_json(made_of | differences(library))
+        elif dry_run:
+            tell(library, f"{len(added):,} added")
     code = show_skipped(skipped)
     if not added:
         raise InputError("none of the photos was added", path=gallery)
     return code
 
 
-def _said(what: str, change: "Change") -> str:
-    """Return what was done, and how to take it back where anything was."""
+def _then(change: "Change") -> str:
+    """Return how to take back what was done, where anything was."""
     undo = f", change {change.number}; houndsight undo {change.number} takes it back"
-    return what if change.number is None else what + undo
+    return "" if change.number is None else undo
 
 
 @click.command(epilog="Example: houndsight remove -g my-gallery photos/blurred.jpg")
 @click.argument("items", nargs=-1, required=True, metavar="ITEM...")
 @gallery_option
-def remove(items: tuple[str, ...], gallery: str) -> int:
+@dry_run_option
+def remove(items: tuple[str, ...], gallery: str, dry_run: bool) -> int:
     """Take photos out of the gallery, by id or path; the files stay where they are.
 
     Indexing again leaves them out; houndsight undo brings them back.
     """
-    from houndsight.gallery import Gallery
-
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         change = library.remove([library.find(item).id for item in items])
-    out().print(_said(f"{change.count:,} removed", change))
+        tell(library, f"{change.count:,} removed", _then(change))
     return DONE
 
 
@@ -173,9 +179,9 @@ def remove(items: tuple[str, ...], gallery: str) -> int:
 @click.argument("items", nargs=-1, required=True, metavar="ITEM... LABEL")
 @click.option("--none", "no_label", is_flag=True, help="Take labels away; then no LABEL is given.")
 @gallery_option
-def label(items: tuple[str, ...], no_label: bool, gallery: str) -> int:
+@dry_run_option
+def label(items: tuple[str, ...], no_label: bool, gallery: str, dry_run: bool) -> int:
     """Give photos, named by id or path, a label; indexing again does not change it."""
-    from houndsight.gallery import Gallery
     from houndsight.labels import clean
 
     if not no_label and len(items) < 2:
@@ -183,47 +189,46 @@ def label(items: tuple[str, ...], no_label: bool, gallery: str) -> int:
     names, text = (items, None) if no_label else (items[:-1], clean(items[-1]))
     if text is None and not no_label:
         raise click.UsageError("The label is empty; --none takes labels away.")
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         if text is not None and os.path.isfile(text):
             raise click.UsageError(f"{printable(text)} is a file; give the label last.")
         wanted = {library.find(name).id: text for name in names}
         change = library.set_labels(wanted, source="user")
-    out().print(_said(f"{change.count:,} labelled", change))
+        tell(library, f"{change.count:,} labelled", _then(change))
     return DONE
 
 
 @click.command(epilog="Example: houndsight undo -g my-gallery")
 @click.argument("change", required=False, type=click.IntRange(1), metavar="[CHANGE]")
 @gallery_option
-def undo(change: int | None, gallery: str) -> int:
+@dry_run_option
+def undo(change: int | None, gallery: str, dry_run: bool) -> int:
     """Take back a change of labels, a removal, a photo added by hand or a relocation.
 
     CHANGE is its number; the last that was not taken back yet unless given.
     """
-    from houndsight.gallery import Gallery
-
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         body = library.undo(change)
-    if body is None:
-        out().print("there is nothing to undo")
-    else:
-        size = f"of {len(body['changes']):,} photos " if "changes" in body else ""
-        out().print(
-            f"taken back: change {body['number']}, {body['action']} {size}by {body['by']}, "
-            f"{body['time']}"
-        )
+        if body is None:
+            out().print("there is nothing to undo")
+        else:
+            size = f"of {len(body['changes']):,} photos " if "changes" in body else ""
+            tell(
+                library,
+                f"taken back: change {body['number']}, {body['action']} {size}by {body['by']}, "
+                f"{body['time']}",
+            )
     return DONE
 
 
 @click.command(epilog="Example: houndsight compact -g my-gallery")
 @gallery_option
-def compact(gallery: str) -> int:
+@dry_run_option
+def compact(gallery: str, dry_run: bool) -> int:
     """Give back the room of what was removed or superseded; earlier removals become final."""
-    from houndsight.gallery import Gallery
-
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         gained = library.compact()
-    out().print(f"{gained / 1e6:.1f} MB gained")
+        tell(library, f"{gained / 1e6:.1f} MB gained")
     return DONE
 
 
@@ -231,14 +236,13 @@ def compact(gallery: str) -> int:
 @click.argument("old")
 @click.argument("new")
 @gallery_option
-def relocate(old: str, new: str, gallery: str) -> int:
+@dry_run_option
+def relocate(old: str, new: str, gallery: str, dry_run: bool) -> int:
     """Say that an indexed folder has moved from OLD to NEW; nothing is embedded again."""
-    from houndsight.gallery import Gallery
-
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         library.relocate(absolute(old), absolute(new))
         there = sum(os.path.exists(library.path_of(item)) for item in library.items())
-        out().print(f"{there:,} of {len(library):,} photos are where the gallery says")
+        tell(library, f"{there:,} of {len(library):,} photos are where the gallery says")
     return DONE
 
 

@@ -16,8 +16,10 @@ from houndsight.cli.console import (
     write_json,
 )
 from houndsight.cli.output import output_file
+from houndsight.cli.rehearsing import differences, dry_run_option, opened, tell
 
 if TYPE_CHECKING:
+    from houndsight.gallery import Gallery
     from houndsight.learning import LearnReport
 
 __all__ = ["COMMANDS"]
@@ -70,6 +72,7 @@ class _Favour(click.ParamType[float]):
     help="Draw the trade between the two figures, all settings tried.",
 )
 @click.option("--undo", is_flag=True, help="Go back to the metric used before.")
+@dry_run_option
 @json_option
 def learn(
     gallery: str,
@@ -79,6 +82,7 @@ def learn(
     seed: int,
     picture: str | None,
     undo: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> int:
     """Learn from the gallery's labels what counts when photos are compared.
@@ -87,36 +91,33 @@ def learn(
     cross-validation, and the choice becomes the gallery's metric, for photos that come later too.
     """
     from houndsight import learning
-    from houndsight.gallery import Gallery
     from houndsight.render import learned, trade
 
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         if undo:
             before = library.metric
             left = library.undo_metric()
             if as_json:
-                write_json({"metric": library.metric})
-                return DONE
-            out().print(
-                "nothing was chosen that could be taken back"
-                if left is None
-                else f"the metric is {left} again; {before} stays, see --metric"
-            )
+                write_json({"metric": library.metric, **differences(library)})
+            elif left is None:
+                out().print("nothing was chosen that could be taken back")
+            else:
+                tell(library, f"the metric is {left} again; {before} stays, see --metric")
             return DONE
         with step_bar() as progress:
             report = learning.learn(
                 library, method=method, favour=favour, name=name, seed=seed, progress=progress
             )
-    if as_json:
-        write_json(learned.learn_record(report))
-    else:
-        _tell(report)
+        if as_json:
+            write_json({**learned.learn_record(report), **differences(library)})
+        else:
+            _tell(library, report)
     if picture is not None:  # last: the gallery has changed, whether it can be written or not
         trade.save(report, Path(picture))
     return DONE
 
 
-def _tell(report: "LearnReport") -> None:
+def _tell(library: "Gallery", report: "LearnReport") -> None:
     from houndsight.render import learned
 
     console = out()
@@ -127,35 +128,35 @@ def _tell(report: "LearnReport") -> None:
     for warning in report.warnings:
         console.print(f"note: {warning}")
     if report.metric is not None:
-        console.print(
-            f"the gallery's metric is {report.metric} now; houndsight learn --undo goes back"
-        )
+        line = f"the gallery's metric is {report.metric} now"
+        tell(library, line, "; houndsight learn --undo goes back")
 
 
 @click.command(epilog="Example: houndsight calibrate -g my-gallery")
 @gallery_option
 @metric_option
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the folds.")
+@dry_run_option
 @json_option
-def calibrate(gallery: str, metric: str | None, seed: int, as_json: bool) -> int:
+def calibrate(gallery: str, metric: str | None, seed: int, dry_run: bool, as_json: bool) -> int:
     """Find out what distances mean: how probable it is that a neighbour has the query's label.
 
     Learning does this for the metric that it learns. Without a learned metric, or when labels have
     changed since, this does it for the metric in use.
     """
     from houndsight import learning
-    from houndsight.gallery import Gallery
 
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         name = library.named(metric)
         made = learning.calibrate(library, metric=name, seed=seed)
-    if as_json:
-        write_json({"metric": name, **made})
-        return DONE
-    out().print(
-        f"{name}: calibrated on {made['queries']:,} photos, each left out in turn; "
-        f"houndsight search and classify give probabilities now"
-    )
+        if as_json:
+            write_json({"metric": name, **made, **differences(library)})
+        else:
+            tell(
+                library,
+                f"{name}: calibrated on {made['queries']:,} photos, each left out in turn",
+                "; houndsight search and classify give probabilities now",
+            )
     return DONE
 
 

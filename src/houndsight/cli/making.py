@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from houndsight.cli.console import (
     err,
     gallery_option,
     index_bar,
+    index_line,
     json_option,
     load_embedder,
     model_options,
@@ -21,10 +23,13 @@ from houndsight.cli.console import (
     step_bar,
     write_json,
 )
+from houndsight.cli.embedding import kept_precision, own_embedder
+from houndsight.cli.rehearsing import differences, dry_run_option, rehearsed, tell
 from houndsight.errors import InputError, printable
 
 if TYPE_CHECKING:
     from houndsight.embedder import Embedder
+    from houndsight.indexing import IndexReport
 
 __all__ = ["COMMANDS"]
 
@@ -55,6 +60,7 @@ __all__ = ["COMMANDS"]
     "0.85 unless given.",
 )
 @click.option("--restore", is_flag=True, help="Take in again what was removed by hand.")
+@dry_run_option
 @json_option
 def index(
     photos: str,
@@ -63,94 +69,59 @@ def index(
     precision: str | None,
     min_overlap: float | None,
     restore: bool,
+    dry_run: bool,
     as_json: bool,
     **model: Any,
 ) -> int:
     """Bring a gallery up to date with a folder of PHOTOS.
 
     Only photos that are new or have changed are embedded. Files that cannot be read are skipped
-    and listed.
+    and listed. With --dry-run photos are read, but not embedded.
     """
     from houndsight import indexing
-    from houndsight.gallery import Gallery
     from houndsight.render.records import index_record
 
-    # Without model options an existing gallery loads its own, and only if there is work for it.
-    given = any(value not in (None, False) for value in model.values())
-    settings = None
-    if Gallery.exists(gallery):
-        with Gallery(gallery) as library:
-            settings = library.settings
-            if library.foreign is not None:
-                raise library.no_network()
-
-    def embedder() -> Any:
-        made = load_embedder(**(model if settings is None else _filled(settings, model)))
-        return made if kept in (None, "float32") else _with_network_of(gallery, made)
-
-    own: Any = embedder if given or settings is None else None
-    kept = settings["made_of"]["precision"] if settings else None
+    own = own_embedder(gallery, model)
+    kept = kept_precision(gallery)
     if kept and precision and precision != kept:
         raise InputError(
             f"holds vectors of {kept}, not of {precision}",
             path=gallery,
             remedy="Leave --precision out, or name a new folder for another gallery",
         )
-
     narrow = precision if precision != "float32" else None
     if min_overlap is not None and narrow is None:
         raise click.UsageError("--min-overlap is for --precision int8 or float16.")
-    if narrow and settings is None:
+    if narrow and kept is None:
         own = partial(_narrowed, photos, labels, narrow, min_overlap, model)
-    with index_bar() as progress:
-        report = indexing.index(
-            photos,
-            gallery,
-            embedder=own,
-            labels=labels,
-            restore=restore,
-            progress=progress,
-        )
-    if as_json:
-        write_json(index_record(report))
-    else:
-        console = out()
-        speed = f", {report.embedded / report.seconds:.1f} images/s" if report.embedded else ""
-        console.print(
-            f"{report.new:,} new, {report.changed:,} changed, {report.renamed:,} renamed, "
-            f"{report.removed:,} removed, {report.unchanged:,} unchanged, "
-            f"{len(report.skipped):,} skipped ({report.seconds:.1f} s{speed})"
-        )
-        if report.relabelled:
-            console.print(f"{report.relabelled:,} photos have another label now")
-        if report.left_out:
-            console.print(f"{report.left_out:,} photos stay out, as they were removed by hand")
-        if report.passed_over:
-            kinds = ", ".join(f"{n:,} {kind}" for kind, n in report.passed_over.most_common())
-            console.print(f"passed over, as they are not named like photos: {kinds}")
+    with rehearsed(gallery, own, model) if dry_run else nullcontext(gallery) as target:
+        with index_bar() as progress:
+            report = indexing.index(
+                photos,
+                target,
+                embedder=None if dry_run else own,
+                labels=labels,
+                restore=restore,
+                progress=progress,
+            )
+        if as_json:
+            write_json({**index_record(report), **differences(target)})
+        else:
+            tell(target, index_line(report, timed=not dry_run))
+    if not as_json:
+        _tell_more(report)
     return show_skipped(report.skipped)
 
 
-def _with_network_of(gallery: str, made: "Embedder") -> "Embedder":
-    """Return the gallery's own embedder, if only the precision is another than the one made."""
-    from houndsight.embedder import differences
-    from houndsight.errors import FingerprintMismatch
-    from houndsight.gallery import Gallery
-
-    with Gallery(gallery) as library:
-        own = library.embedder()
-    same = ("precision", "network")
-    theirs, ours = (
-        {name: value for name, value in one.made_of.items() if name not in same}
-        for one in (own, made)
-    )
-    if theirs != ours:
-        raise FingerprintMismatch(
-            f"was made with other settings: {differences(theirs, ours)}",
-            path=gallery,
-            remedy="Leave the settings out to use the gallery's own, or make a new gallery",
-        )
-    return own
+def _tell_more(report: "IndexReport") -> None:
+    console = out()
+    if report.relabelled:
+        console.print(f"{report.relabelled:,} photos have another label now")
+    if report.left_out:
+        console.print(f"{report.left_out:,} photos stay out, as they were removed by hand")
+    if report.passed_over:
+        kinds = ", ".join(f"{n:,} {kind}" for kind, n in report.passed_over.most_common())
+        console.print(f"passed over, as they are not named like photos: {kinds}")
 
 
 def _narrowed(
@@ -190,18 +161,6 @@ def _narrowed(
     if taken.speed <= report.trials[0].speed:
         err(f"  {precision} is no faster than float32 on this machine")
     return made
-
-
-def _filled(settings: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
-    """Complete the options given with the gallery's own settings, so that only they can differ."""
-    shape = settings["made_of"]["preprocessing"]
-    return {
-        "model": model["model"] or settings["model"],
-        "weights": model["weights"],
-        "image_size": model["image_size"] or shape["size"],
-        "resize": model["resize"] or shape["resize"],
-        "raw": model["raw"] or not settings["made_of"]["normalised"],
-    }
 
 
 @click.command(epilog="Example: houndsight embed dog.jpg holiday/ -o vectors.npz")

@@ -5,10 +5,23 @@ import os
 from houndsight.gallery.history import Change
 from houndsight.gallery.intake import Entry, Root, first_id, inside
 from houndsight.gallery.library import Gallery
+from houndsight.gallery.rehearsal import Difference, Rehearsal, blind
 from houndsight.gallery.underway import Underway
 from houndsight.stores.layout import CATALOGUE
 
-__all__ = ["GALLERY_MARK", "Change", "Entry", "Gallery", "Root", "Underway", "first_id", "inside"]
+__all__ = [
+    "GALLERY_MARK",
+    "Change",
+    "Difference",
+    "Entry",
+    "Gallery",
+    "Rehearsal",
+    "Root",
+    "Underway",
+    "blind",
+    "first_id",
+    "inside",
+]
 
 # A folder that holds a file of this name is a gallery.
 GALLERY_MARK = os.fsencode(CATALOGUE)

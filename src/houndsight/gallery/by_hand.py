@@ -5,7 +5,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,30 +68,41 @@ class ByHand(Intake, History):
         GalleryError
             If it cannot be written.
         """
-        folder = Path(os.fsdecode(self.by_hand.place))
-        file = folder / os.fsdecode(entry.path)
-        mine = f"{os.getpid()}-{threading.get_ident()}"
-        draft = folder / f".{entry.digest.hex()}-{mine}{DRAFT}"
+        file = Path(os.fsdecode(self.by_hand.place)) / os.fsdecode(entry.path)
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
             # The bytes go to the disk before the transaction, in which others wait.
-            write_file(draft, data)
-            if entry.thumbnail is not None:
-                self._keep_thumbnail(entry.digest, entry.thumbnail)
-            with self.store.transaction():
-                self.check_new(photo, entry.digest)
-                # Not before: compact deletes what no item names. A crash from here to the commit
-                # leaves such a file, which is no harm.
-                draft.replace(file)
-                for changed in (file.parent, folder, self.place):
-                    sync_folder(changed)
-                return self._enter(entry, vector)
+            with self._copied(data, file) as put_in_place:
+                if entry.thumbnail is not None:
+                    self._keep_thumbnail(entry.digest, entry.thumbnail)
+                with self.store.transaction():
+                    self.check_new(photo, entry.digest)
+                    # Not before: compact deletes what no item names. A crash from here to the
+                    # commit leaves such a file, which is no harm.
+                    put_in_place()
+                    return self._enter(entry, vector)
         except OSError as error:
             raise GalleryError(
                 f"cannot be written: {error.strerror}; the photo was not added",
                 path=file,
                 remedy="Check the space and the rights there",
             ) from error
+
+    @contextlib.contextmanager
+    def _copied(self, data: bytes, file: Path) -> Iterator[Callable[[], None]]:
+        """Write a photo's bytes under another name; what is yielded gives the copy its own."""
+        folder = file.parent.parent
+        mine = f"{os.getpid()}-{threading.get_ident()}"
+        draft = folder / f".{file.stem}-{mine}{DRAFT}"
+
+        def put_in_place() -> None:
+            draft.replace(file)
+            for changed in (file.parent, folder, self.place):
+                sync_folder(changed)
+
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_file(draft, data)
+            yield put_in_place
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink()
@@ -143,9 +154,12 @@ class ByHand(Intake, History):
                     state = path.stat()
                     if path.suffix == DRAFT and time.time() - state.st_mtime < ABANDONED_S:
                         continue
-                    path.unlink()
+                    self._delete(path)
                     gained += state.st_size
         return gained
+
+    def _delete(self, path: Path) -> None:
+        path.unlink()
 
     def _damaged_photos(self) -> Iterator[str]:
         """Say which copies of photos are gone or have other bytes."""

@@ -58,10 +58,13 @@ class Gallery(ByHand, Spaces, Watched):
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
         self.place = Path(place)
-        self.store: Store = LocalStore(self.place)
+        self.store: Store = self._open()
         self.settings: dict[str, Any] = self.store.documents("settings")["settings"]
         self._maps = {}
         self._kept = (-1, {})
+
+    def _open(self) -> Store:
+        return LocalStore(self.place)
 
     @classmethod
     def create(cls, place: str | os.PathLike[str], embedder: Embedder) -> "Gallery":

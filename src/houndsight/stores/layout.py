@@ -32,6 +32,7 @@ __all__ = [
     "copy_rows",
     "damage",
     "document_row",
+    "fill_catalogue",
     "norms",
     "record",
     "sync_folder",
@@ -98,13 +99,18 @@ def write_catalogue(path: Path, dim: int, documents: Mapping[str, Any]) -> None:
     """Write a new catalogue without items, synced to the disk."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA synchronous = FULL")
-        db.execute("BEGIN")
-        for statement in SCHEMA:
-            db.execute(statement)
-        db.execute("INSERT INTO vectors VALUES (1, ?)", (dim,))
-        for name, body in documents.items():
-            db.execute("INSERT INTO documents VALUES (?, ?, ?)", document_row(name, body))
-        db.execute("COMMIT")
+        fill_catalogue(db, dim, documents)
+
+
+def fill_catalogue(db: sqlite3.Connection, dim: int, documents: Mapping[str, Any]) -> None:
+    """Make an empty database a catalogue without items."""
+    db.execute("BEGIN")
+    for statement in SCHEMA:
+        db.execute(statement)
+    db.execute("INSERT INTO vectors VALUES (1, ?)", (dim,))
+    for name, body in documents.items():
+        db.execute("INSERT INTO documents VALUES (?, ?, ?)", document_row(name, body))
+    db.execute("COMMIT")
 
 
 def document_row(name: str, body: Any) -> tuple[str, str, int]:

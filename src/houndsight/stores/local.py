@@ -48,16 +48,11 @@ class LocalStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if not (folder / layout.CATALOGUE).is_file():
-            raise NotAGallery(
-                "there is no gallery here",
-                path=folder,
-                remedy="Make one with: houndsight index PHOTOS -g GALLERY",
-            )
+        self._check_place()
         # One connection for all threads; the lock keeps their statements apart.
         self._lock = threading.RLock()
         try:
-            self._db = layout.connect(folder)
+            self._db = self._connect()
             self._check_format()
             # Not before: a file that is not ours, or is newer, stays as it is.
             if os.access(folder, os.W_OK):
@@ -75,6 +70,17 @@ class LocalStore:
         self._spaces: dict[str, Rows] = {}  # by the name of a space
         self._unsynced = False
         self._rolled_back = 0
+
+    def _check_place(self) -> None:
+        if not (self.folder / layout.CATALOGUE).is_file():
+            raise NotAGallery(
+                "there is no gallery here",
+                path=self.folder,
+                remedy="Make one with: houndsight index PHOTOS -g GALLERY",
+            )
+
+    def _connect(self) -> sqlite3.Connection:
+        return layout.connect(self.folder)
 
     @classmethod
     def create(
@@ -335,11 +341,14 @@ class LocalStore:
                     f"gave up the vector of item {given_up[0]:016x} when it was compacted",
                     path=self.folder,
                 )
-            rows = [places[id_][0] for id_ in ids]
-            mapped = self._map(generation, max(rows, default=-1) + 1)
-            return mapped[rows].reshape(len(ids), self.dim)
+            return self._rows(generation, [places[id_][0] for id_ in ids])
 
         return self._in_one_view(read)
+
+    def _rows(self, generation: int, rows: list[int]) -> NDArray[np.float32]:
+        """Return rows of a generation's vector file, (n, dim)."""
+        mapped = self._map(generation, max(rows, default=-1) + 1)
+        return mapped[rows].reshape(len(rows), self.dim)
 
     def _in_one_view(self, read: Callable[[int], T]) -> T:
         """Call what reads the catalogue and the vector file of the generation that it is given.
@@ -493,20 +502,9 @@ class LocalStore:
         with self.appending():
             with self.transaction():
                 old = self._current_generation()
-                rows = self._db.execute(
-                    "SELECT id, row FROM items WHERE removed IS NULL ORDER BY row"
-                ).fetchall()
                 mapped = self._map(old, self._end())
                 path = layout.vector_file(self.folder, old + 1)
-                layout.copy_rows(mapped, [row for _, row in rows], path)
-                self._db.execute(
-                    "DELETE FROM items WHERE removed IS NOT NULL AND removed != 'user'"
-                )
-                moved = {id_: n for n, (id_, _) in enumerate(rows)}
-                for record in self._db.execute("SELECT * FROM items").fetchall():
-                    item = Item(*record[: len(layout.COLUMNS)])
-                    row, crc = moved.get(item.id, layout.NO_ROW), record[-2]
-                    self._db.execute(layout.INSERT_ITEM, layout.record(item, row, crc))
+                layout.copy_rows(mapped, self._renumber(), path)
                 self._db.execute("UPDATE vectors SET generation = ?", (old + 1,))
                 gained = layout.vector_file(self.folder, old).stat().st_size - path.stat().st_size
             # Also what an earlier run could not delete, as it was killed or the file was in use.
@@ -516,6 +514,19 @@ class LocalStore:
                     with contextlib.suppress(OSError):
                         file.unlink()
         return gained
+
+    def _renumber(self) -> list[int]:
+        """Give live items the rows from 0 on, and the others none; returns the rows they had."""
+        live = self._db.execute(
+            "SELECT id, row FROM items WHERE removed IS NULL ORDER BY row"
+        ).fetchall()
+        self._db.execute("DELETE FROM items WHERE removed IS NOT NULL AND removed != 'user'")
+        moved = {id_: n for n, (id_, _) in enumerate(live)}
+        for record in self._db.execute("SELECT * FROM items").fetchall():
+            item = Item(*record[: len(layout.COLUMNS)])
+            row, crc = moved.get(item.id, layout.NO_ROW), record[-2]
+            self._db.execute(layout.INSERT_ITEM, layout.record(item, row, crc))
+        return [row for _, row in live]
 
     def close(self) -> None:
         """Release files."""
