@@ -51,15 +51,23 @@ if TYPE_CHECKING:
     from houndsight.explaining import explain as explain
     from houndsight.gallery import Change as Change
     from houndsight.gallery import Gallery as Gallery
+    from houndsight.gallery import Rehearsal as Rehearsal
     from houndsight.indexing import IndexReport as IndexReport
     from houndsight.indexing import Progress as Progress
     from houndsight.indexing import index as index
+    from houndsight.joining import Merge as Merge
+    from houndsight.joining import merge as merge
     from houndsight.learning import LearnReport as LearnReport
     from houndsight.learning import calibrate as calibrate
     from houndsight.learning import learn as learn
     from houndsight.metrics import Estimate as Estimate
     from houndsight.models.spec import CATALOGUE as CATALOGUE
     from houndsight.models.spec import ModelSpec as ModelSpec
+    from houndsight.overview import Summary as Summary
+    from houndsight.overview import galleries as galleries
+    from houndsight.parting import part_by_fraction as part_by_fraction
+    from houndsight.parting import part_by_labels as part_by_labels
+    from houndsight.parting import split as split
     from houndsight.precision import PrecisionReport as PrecisionReport
     from houndsight.precision import narrowed as narrowed
     from houndsight.queries import Query as Query
@@ -89,11 +97,14 @@ _HOMES = {
     "evaluation": "Comparison Report compare evaluate",
     "exchange": "Imported export import_vectors",
     "explaining": "Explanation explain",
-    "gallery": "Change Gallery",
+    "gallery": "Change Gallery Rehearsal",
     "indexing": "IndexReport Progress index",
+    "joining": "Merge merge",
     "learning": "LearnReport calibrate learn",
     "metrics": "Estimate",
     "models.spec": "CATALOGUE ModelSpec",
+    "overview": "Summary galleries",
+    "parting": "part_by_fraction part_by_labels split",
     "precision": "PrecisionReport narrowed",
     "queries": "Query read_queries",
     "search": "distances",

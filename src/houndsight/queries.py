@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -24,6 +24,7 @@ __all__ = [
     "Queries",
     "Query",
     "items_named",
+    "known_labels",
     "read_queries",
     "stored_queries",
 ]
@@ -266,3 +267,24 @@ def _same_file(gallery: Gallery, item: Item, path: bytes) -> bool:
         return os.path.samefile(gallery.path_of(item), path)
     except OSError:
         return False
+
+
+def known_labels(gallery: Gallery, wanted: Collection[str]) -> frozenset[str]:
+    """Return labels as a set.
+
+    Raises
+    ------
+    InputError
+        If no photo in the gallery has one of them; it names labels like it.
+    """
+    from difflib import get_close_matches
+
+    known = gallery.labels()
+    for label in wanted:
+        if label not in known:
+            near = ", ".join(get_close_matches(label, known, n=3)) or ", ".join(sorted(known)[:5])
+            raise InputError(
+                f"no photo in the gallery has the label {printable(label)}",
+                remedy=f"Labels like it: {printable(near) or 'there are none at all'}",
+            )
+    return frozenset(wanted)

@@ -17,6 +17,7 @@ from houndsight.cli import (
     evaluating,
     exchanging,
     explaining,
+    galleries,
     keeping,
     learning,
     making,
@@ -74,6 +75,7 @@ for module in (
     mapping,
     keeping,
     exchanging,
+    galleries,
     models,
     doctor,
 ):

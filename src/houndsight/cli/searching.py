@@ -32,7 +32,7 @@ from houndsight.cli.console import (
 from houndsight.cli.explaining import EXPLAINED, draw, draw_reasons, view_options
 from houndsight.cli.output import check_picture, html_option
 from houndsight.cli.terminal import picture_protocol, width
-from houndsight.errors import InputError, printable
+from houndsight.errors import InputError
 
 if TYPE_CHECKING:
     from houndsight.cropping import Crop, View
@@ -188,9 +188,10 @@ def _search(
 ) -> "tuple[Queries, list[list[Match]]]":
     """Return the queries as they are to be shown, each with its neighbours."""
     from houndsight.combining import as_one, search_combined
+    from houndsight.queries import known_labels
     from houndsight.types import Where
 
-    where = Where(labels=_known_labels(gallery, asked.wanted) if asked.wanted else None)
+    where = Where(labels=known_labels(gallery, asked.wanted) if asked.wanted else None)
     queries = ask(gallery, load, photos, labels=asked.labels, view=asked.view)
     unlike = ask(gallery, load, asked.unlike, labels="none")
     if asked.unlike and not unlike.photos:
@@ -229,20 +230,6 @@ def _looked_at(gallery: "Gallery", asked: _Asked) -> int:
         f"{recall.queries:,} photos of this gallery"
     )
     return recall.looked_at
-
-
-def _known_labels(gallery: "Gallery", wanted: Sequence[str]) -> frozenset[str]:
-    from difflib import get_close_matches
-
-    known = gallery.labels()
-    for label in wanted:
-        if label not in known:
-            near = ", ".join(get_close_matches(label, known, n=3)) or ", ".join(sorted(known)[:5])
-            raise InputError(
-                f"no photo in the gallery has the label {printable(label)}",
-                remedy=f"Labels like it: {printable(near) or 'there are none at all'}",
-            )
-    return frozenset(wanted)
 
 
 def _show(

@@ -6,6 +6,7 @@ from houndsight.gallery.history import Change
 from houndsight.gallery.intake import Entry, Root, first_id, inside
 from houndsight.gallery.library import Gallery
 from houndsight.gallery.rehearsal import Difference, Rehearsal, blind
+from houndsight.gallery.transfer import Taken, check_empty, made_whole, take
 from houndsight.gallery.underway import Underway
 from houndsight.stores.layout import CATALOGUE
 
@@ -17,10 +18,14 @@ __all__ = [
     "Gallery",
     "Rehearsal",
     "Root",
+    "Taken",
     "Underway",
     "blind",
+    "check_empty",
     "first_id",
     "inside",
+    "made_whole",
+    "take",
 ]
 
 # A folder that holds a file of this name is a gallery.

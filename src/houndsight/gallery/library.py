@@ -72,6 +72,12 @@ class Gallery(ByHand, Spaces, Watched):
         return cls.create_for(place, embedder.settings(), embedder.network)
 
     @classmethod
+    def create_like(cls, place: str | os.PathLike[str], other: "Gallery") -> "Gallery":
+        """Make an empty gallery in a new or empty folder for vectors such as another has."""
+        narrow = "network" in other.settings["made_of"]
+        return cls.create_for(place, other.settings, other._network() if narrow else None)
+
+    @classmethod
     def create_for(
         cls, place: str | os.PathLike[str], settings: dict[str, Any], network: bytes | None = None
     ) -> "Gallery":
@@ -215,6 +221,10 @@ class Gallery(ByHand, Spaces, Watched):
             draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
             draft.write_bytes(picture)
             draft.replace(path)
+
+    def keep_thumbnail_of(self, item: Item, other: "Gallery") -> None:
+        """Copy the thumbnail that another gallery has of an item; OSError where it has none."""
+        self._keep_thumbnail(item.digest, other._thumbnail_path(item.digest).read_bytes())
 
     def digests(self) -> set[bytes]:
         """Return the digests of all photos of which the vector is here, removed ones too."""

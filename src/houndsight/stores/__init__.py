@@ -51,7 +51,10 @@ class Store(Protocol):
         ...
 
     def put(self, items: Sequence[Item], vectors: Mapping[int, NDArray[np.float32]]) -> None:
-        """Write items; `vectors` holds those that are new or have changed, by item id."""
+        """Write items; `vectors` holds those that are new or have changed, by item id.
+
+        A new item that is removed already may have none.
+        """
         ...
 
     def vectors(self, ids: Sequence[int]) -> NDArray[np.float32]:

@@ -206,12 +206,18 @@ class LocalStore:
             lock.release()
 
     def put(self, items: Sequence[Item], vectors: Mapping[int, NDArray[np.float32]]) -> None:
-        """Write items; `vectors` holds those that are new or have changed, by item id."""
+        """Write items; `vectors` holds those that are new or have changed, by item id.
+
+        A new item that is removed already may have none.
+        """
         with self.transaction():
             fresh = [item.id for item in items if item.id in vectors]
             places = self._append([vectors[id_] for id_ in fresh]) if fresh else []
             place = dict(zip(fresh, places, strict=True))
-            stored = self._places([item.id for item in items if item.id not in place])
+            others = [item for item in items if item.id not in place]
+            stored = {item.id: (layout.NO_ROW, 0) for item in others if item.removed is not None}
+            stored |= self._known_places([item.id for item in others])
+            _check_all_there([item.id for item in others], stored, self.folder)
             self._db.executemany(
                 layout.INSERT_ITEM,
                 (layout.record(item, *(place.get(item.id) or stored[item.id])) for item in items),
@@ -375,6 +381,12 @@ class LocalStore:
 
     def _places(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return (row, crc) by id."""
+        places = self._known_places(ids)
+        _check_all_there(ids, places, self.folder)
+        return places
+
+    def _known_places(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Return (row, crc) by id, of those that are here."""
         places: dict[int, tuple[int, int]] = {}
         for chunk in layout.chunks(list(ids)):
             among = ", ".join("?" * len(chunk))
@@ -382,9 +394,6 @@ class LocalStore:
                 f"SELECT id, row, vector_crc FROM items WHERE id IN ({among})", chunk
             ):
                 places[id_] = (row, crc)
-        missing = [id_ for id_ in ids if id_ not in places]
-        if missing:
-            raise GalleryError(f"holds no item {missing[0]:016x}", path=self.folder)
         return places
 
     def _current_generation(self) -> int:
@@ -535,3 +544,9 @@ class LocalStore:
             self._spaces.clear()
             self._mapped.clear()
             self._db.close()
+
+
+def _check_all_there(ids: Sequence[int], places: Mapping[int, Any], folder: Path) -> None:
+    missing = [id_ for id_ in ids if id_ not in places]
+    if missing:
+        raise GalleryError(f"holds no item {missing[0]:016x}", path=folder)

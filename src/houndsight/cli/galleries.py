@@ -1,0 +1,200 @@
+"""Commands about galleries as wholes: list, merge, split."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from houndsight.cli.console import (
+    DONE,
+    LISTED,
+    err,
+    gallery_option,
+    json_option,
+    out,
+    write_json,
+)
+from houndsight.cli.rehearsing import dry_run_option
+from houndsight.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from houndsight.joining import Merge
+
+__all__ = ["COMMANDS"]
+
+NOTHING = "dry run, nothing was written: "
+
+
+@click.group(epilog="Example: houndsight gallery list ~/galleries")
+def gallery() -> None:
+    """List galleries, put several together, or take a part of one."""
+
+
+@gallery.command("list", epilog="Example: houndsight gallery list ~/galleries /data")
+@click.argument("folders", nargs=-1, metavar="[FOLDER...]")
+@json_option
+def list_(folders: tuple[str, ...], as_json: bool) -> int:
+    """List the galleries in and below FOLDERs; below the working folder unless given."""
+    from houndsight.overview import galleries
+
+    found = [one for folder in folders or (".",) for one in galleries(folder)]
+    records = [
+        {
+            "path": os.fsdecode(one.path),
+            "photos": one.photos,
+            "labels": one.labels,
+            "model": one.model,
+            "bytes": one.bytes,
+            "changed": one.changed.isoformat(timespec="seconds"),
+            "fault": one.fault,
+        }
+        for one in found
+    ]
+    if as_json:
+        write_json(records)
+        return DONE
+    for one in found:
+        what = one.fault or f"{one.photos:,} photos, {one.labels:,} labels, {one.model}"
+        out().print(
+            f"{printable(one.path)}: {what}, {one.bytes / 1e6:,.1f} MB, "
+            f"{one.changed.astimezone():%Y-%m-%d %H:%M}"
+        )
+    if not found:
+        out().print("there are no galleries")
+    return DONE
+
+
+@gallery.command(epilog="Example: houndsight gallery merge dogs more-dogs -g all-dogs")
+@click.argument("galleries", nargs=-1, required=True, metavar="GALLERY...")
+@click.option("-g", "--gallery", "new", required=True, metavar="NEW", help="The new gallery.")
+@dry_run_option
+@json_option
+def merge(galleries: tuple[str, ...], new: str, dry_run: bool, as_json: bool) -> int:
+    """Put galleries of one model together into a NEW one; nothing is embedded again.
+
+    The same photo at the same path is taken once. Labels that a person gave go before others, and
+    else the first gallery before the next; what could not be kept of both is listed. The galleries
+    stay as they are.
+    """
+    from houndsight import joining
+    from houndsight.gallery import Gallery, check_empty
+
+    with ExitStack() as stack:
+        opened = [stack.enter_context(Gallery(one)) for one in galleries]
+        check_empty(Path(new))
+        done = joining.planned_merge(opened) if dry_run else joining.merge(opened, new)
+    if as_json:
+        write_json(
+            {
+                "items": done.items,
+                "from_each": dict(zip(galleries, done.from_each, strict=True)),
+                "twice": done.twice,
+                "conflicts": [
+                    {"path": os.fsdecode(one.path), "what": one.what} for one in done.conflicts
+                ],
+                "dry_run": dry_run,
+            }
+        )
+    else:
+        _tell(galleries, new, done, dry_run)
+    return DONE
+
+
+def _tell(galleries: tuple[str, ...], new: str, done: "Merge", dry_run: bool) -> None:
+    for one in done.conflicts[:LISTED]:
+        err(f"conflict: {printable(one.path)}: {one.what}")
+    if len(done.conflicts) > LISTED:
+        err(f"conflict: {len(done.conflicts) - LISTED:,} more, see --json")
+    each = ", ".join(
+        f"{n:,} from {printable(name)}" for name, n in zip(galleries, done.from_each, strict=True)
+    )
+    out().print(
+        f"{NOTHING if dry_run else ''}{done.items:,} photos in {printable(new)}: {each}; "
+        f"{done.twice:,} were in several"
+    )
+
+
+@gallery.command(epilog="Example: houndsight gallery split -g dogs --fraction 0.2 --out test-dogs")
+@gallery_option
+@click.option("--label", "labels", multiple=True, metavar="L", help="This label; repeatable.")
+@click.option(
+    "--label-list",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The labels in a text file, one a line.",
+)
+@click.option(
+    "--fraction",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="0..1",
+    help="This share of the photos of each label, at random.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of --fraction.")
+@click.option("--out", "new", required=True, metavar="NEW", help="The new gallery.")
+@click.option("--rest", metavar="REST", help="Another new gallery, of all others.")
+@dry_run_option
+@json_option
+def split(
+    gallery: str,
+    labels: tuple[str, ...],
+    label_list: str | None,
+    fraction: float | None,
+    seed: int,
+    new: str,
+    rest: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Copy a part of a gallery into a NEW one, by labels or at random; it stays as it is.
+
+    Nothing is embedded again. Photos of equal bytes stay together.
+    """
+    from houndsight import parting
+    from houndsight.gallery import Gallery, check_empty
+
+    if (fraction is None) == (not labels and label_list is None):
+        raise click.UsageError("Give either --label or --label-list, or --fraction.")
+    if rest is not None and os.path.abspath(rest) == os.path.abspath(new):
+        raise click.UsageError("--out and --rest need a name each.")
+    with Gallery(gallery) as library:
+        if fraction is not None:
+            part = parting.part_by_fraction(library, fraction, seed=seed)
+        else:
+            part = parting.part_by_labels(library, {*labels, *_listed(label_list)})
+        chosen = {item.id for item in part}
+        parts = {new: part}
+        if rest is not None:
+            parts[rest] = [item for item in library.items() if item.id not in chosen]
+        for name, items in parts.items():
+            check_empty(Path(name))
+            if not items:
+                raise InputError("no photo would be in the new gallery", path=name)
+        if not dry_run:
+            for name, items in parts.items():
+                parting.split(library, name, items)
+    if as_json:
+        sizes = {name: len(items) for name, items in parts.items()}
+        write_json({"galleries": sizes, "dry_run": dry_run})
+        return DONE
+    for name, items in parts.items():
+        count = len({item.label for item in items} - {None})
+        out().print(
+            f"{NOTHING if dry_run else ''}{len(items):,} photos, {count:,} labels in "
+            f"{printable(name)}"
+        )
+    return DONE
+
+
+def _listed(path: str | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        text = Path(path).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("cannot be read as text", path=path, remedy="Save it as UTF-8") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+COMMANDS = [gallery]
