@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from houndsight.voting import Vote as Vote
     from houndsight.voting import classify as classify
     from houndsight.voting import classify_queries as classify_queries
+    from houndsight.watching import watch as watch
 
 _HOMES = {
     "voting": "Vote classify classify_queries",
@@ -108,6 +109,7 @@ _HOMES = {
     "precision": "PrecisionReport narrowed",
     "queries": "Query read_queries",
     "search": "distances",
+    "watching": "watch",
     "types": "Item Match Matches Skipped Vectors Where",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}

@@ -23,6 +23,7 @@ VNNI = {"avx512_vnni", "avx_vnni", "asimddp"}
 # What each extra of the package is for, and the modules that it brings.
 EXTRAS = {
     "map": ("t-SNE in houndsight map", ("sklearn",)),
+    "watch": ("houndsight watch", ("watchdog",)),
     "web": ("houndsight serve", ("fastapi", "prometheus_client", "python_multipart", "uvicorn")),
 }
 

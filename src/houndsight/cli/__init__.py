@@ -25,6 +25,7 @@ from houndsight.cli import (
     models,
     searching,
     serving,
+    watching,
 )
 from houndsight.cli.config import blame, config_option
 from houndsight.cli.console import CODES, DAMAGED, DONE, FAILED, INTERRUPTED, SKIPPED, USAGE, err
@@ -65,6 +66,7 @@ def app() -> None:
 
 for module in (
     making,
+    watching,
     searching,
     serving,
     explaining,
@@ -113,7 +115,9 @@ def _run(arguments: list[str]) -> int:
         err(f"houndsight: error: {error}")
         return FAILED
     except (KeyboardInterrupt, click.Abort):
-        goes_on = ", and the same command goes on there" if arguments[:1] == ["index"] else ""
+        command = next((one for one in arguments if one in app.commands), "")
+        again = command in ("index", "watch")
+        goes_on = ", and the same command goes on there" if again else ""
         err(f"houndsight: stopped; what was stored before stays{goes_on}")
         return INTERRUPTED
     except BrokenPipeError:

@@ -1,0 +1,76 @@
+"""The command that indexes photos as they arrive."""
+
+import signal
+from datetime import datetime
+from typing import Any
+
+import click
+
+from houndsight.cli.console import (
+    DONE,
+    err,
+    gallery_option,
+    index_line,
+    model_options,
+    out,
+    show_skipped,
+)
+from houndsight.cli.embedding import own_embedder
+from houndsight.errors import printable
+
+__all__ = ["COMMANDS"]
+
+
+@click.command(epilog="Example: houndsight watch photos -g my-gallery. It ends by Ctrl-C.")
+@click.argument("photos")
+@gallery_option
+@click.option(
+    "--labels",
+    metavar="folder|none|FILE.csv",
+    help="As for houndsight index.",
+)
+@click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long files have to stay as they are before they are read.",
+)
+@click.option(
+    "--poll",
+    type=click.FloatRange(0.1),
+    metavar="SECONDS",
+    help="Look into the folder so often; for network drives, where nothing tells of new files.",
+)
+@model_options
+def watch(
+    photos: str, gallery: str, labels: str | None, settle: float, poll: float | None, **model: Any
+) -> int:
+    """Bring a gallery up to date with a folder of PHOTOS, and again whenever photos arrive.
+
+    Photos that arrive together are taken in together, when their files have stopped growing. A
+    folder that vanishes is waited for; nothing is removed meanwhile.
+    """
+    from houndsight import watching
+
+    # A service is ended so; and in a container nothing would end it else.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    err(f"watching {printable(photos)}; Ctrl-C ends it")
+    for one in watching.watch(
+        photos,
+        gallery,
+        embedder=own_embedder(gallery, model),
+        labels=labels,
+        settle_s=settle,
+        poll_s=poll,
+    ):
+        if isinstance(one, watching.Waiting):
+            err(f"waiting: {one.reason}")
+        else:
+            out().print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {index_line(one.report)}")
+            show_skipped(one.skipped)
+    return DONE
+
+
+COMMANDS = [watch]
