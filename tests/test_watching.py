@@ -109,7 +109,9 @@ def test_photos_are_taken_in_as_they_arrive(watcher, photos, tmp_path):
 
     assert running.end(signal.SIGINT) == 130
     assert line(running.err) == ""
-    stopped = "houndsight: stopped; what was stored before stays, and the same command goes on there"
+    stopped = (
+        "houndsight: stopped; what was stored before stays, and the same command goes on there"
+    )
     assert line(running.err) == stopped
     with Gallery(tmp_path / "g") as gallery:
         assert gallery.verify() == []

@@ -5,6 +5,7 @@ import io
 import os
 import sqlite3
 import sys
+import time
 import warnings
 
 import click
@@ -29,6 +30,7 @@ from houndsight.cli import (
 )
 from houndsight.cli.config import blame, config_option
 from houndsight.cli.console import CODES, DAMAGED, DONE, FAILED, INTERRUPTED, SKIPPED, USAGE, err
+from houndsight.cli.log import LOG, logging_options
 from houndsight.errors import HoundsightError
 
 __all__ = ["CODES", "DAMAGED", "DONE", "FAILED", "INTERRUPTED", "SKIPPED", "USAGE", "app", "main"]
@@ -83,6 +85,7 @@ for module in (
 ):
     for command in module.COMMANDS:
         app.add_command(command)
+logging_options(app)
 
 
 def main() -> None:
@@ -98,6 +101,20 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    command = next((one for one in arguments if one in app.commands), "")
+    began = time.monotonic()
+    try:
+        code = _done(arguments, command)
+        seconds = round(time.monotonic() - began, 3)
+        LOG.event("info", "ended", command=command, code=code, seconds=seconds)
+        return code
+    finally:
+        LOG.close()
+        LOG.quiet = False
+
+
+def _done(arguments: list[str], command: str) -> int:
+    """Run the command line; return its exit code, once what went wrong was said."""
     try:
         result = app.main(arguments, prog_name="houndsight", standalone_mode=False)
         sys.stdout.flush()
@@ -106,16 +123,15 @@ def _run(arguments: list[str]) -> int:
         if unfit is not None:
             err(f"houndsight: error: {unfit}")
             return FAILED
-        error.show()
+        _show(error)
         return USAGE
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return FAILED
     except HoundsightError as error:
         err(f"houndsight: error: {error}")
         return FAILED
     except (KeyboardInterrupt, click.Abort):
-        command = next((one for one in arguments if one in app.commands), "")
         again = command in ("index", "watch")
         goes_on = ", and the same command goes on there" if again else ""
         err(f"houndsight: stopped; what was stored before stays{goes_on}")
@@ -132,3 +148,9 @@ def _run(arguments: list[str]) -> int:
         err(f"houndsight: error: {error}")
         return FAILED
     return result if isinstance(result, int) else DONE
+
+
+def _show(error: click.ClickException) -> None:
+    LOG.event("error", "error", message=error.format_message())
+    if LOG.for_people:
+        error.show()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from houndsight.cli.log import LOG
 from houndsight.errors import WeightsUnavailable, printable
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ __all__ = [
     "json_option",
     "k_option",
     "load_embedder",
+    "log_index",
     "metric_option",
     "model_options",
+    "note",
     "out",
     "reopen_embedder",
     "show_skipped",
@@ -78,8 +81,17 @@ def out() -> "Console":
 
 
 def err(message: str) -> None:
-    """Write a line to standard error."""
-    click.echo(message, err=True)
+    """Write an error to standard error, and to the log."""
+    LOG.event("error", "error", message=message)
+    if LOG.for_people:
+        click.echo(message, err=True)
+
+
+def note(message: str, *, level: str = "info", event: str = "note", **fields: str) -> None:
+    """Write what is good to know to standard error, and to the log; there by `fields` if given."""
+    LOG.event(level, event, **(fields or {"message": message}))
+    if LOG.chatty:
+        click.echo(message, err=True)
 
 
 def write_json(value: Any) -> None:
@@ -89,10 +101,13 @@ def write_json(value: Any) -> None:
 
 def show_skipped(skipped: "Sequence[Skipped]") -> int:
     """List files that were skipped; return the exit code that says whether there were any."""
-    for skip in skipped[:LISTED]:
-        err(f"skipped: {printable(skip.path)}: {skip.reason}")
-    if len(skipped) > LISTED:
-        err(f"skipped: {len(skipped) - LISTED} more, see houndsight info --skipped")
+    for number, skip in enumerate(skipped):
+        LOG.event("warning", "skipped", path=os.fsdecode(skip.path), reason=skip.reason)
+        if LOG.chatty and number < LISTED:
+            click.echo(f"skipped: {printable(skip.path)}: {skip.reason}", err=True)
+    if LOG.chatty and len(skipped) > LISTED:
+        more = f"skipped: {len(skipped) - LISTED} more, see houndsight info --skipped"
+        click.echo(more, err=True)
     return SKIPPED if skipped else DONE
 
 
@@ -172,7 +187,8 @@ def load_embedder(
     try:
         return load(model or DEFAULT)
     except WeightsUnavailable as error:
-        if weights is not None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        asks = LOG.chatty and sys.stdin.isatty() and sys.stderr.isatty()
+        if weights is not None or not asks:
             raise
         err(f"houndsight: {error}")
         question = f"Go on with the built-in model {BUILT_IN} instead? A gallery keeps its model"
@@ -197,7 +213,7 @@ def _bar(columns: Callable[[Any], Sequence[Any]], **fields: Any) -> Iterator[Cal
     shown: list[Bar] = []
 
     def update(done: int, total: int, **values: Any) -> None:
-        if not sys.stderr.isatty():
+        if not (LOG.chatty and sys.stderr.isatty()):
             return
         if not shown:
             from rich import progress
@@ -247,9 +263,19 @@ def index_bar() -> "Iterator[Callable[[Progress], None]]":
     ) as update:
 
         def progress(now: "Progress") -> None:
+            LOG.progress(now.done, now.total, now.seconds)
             update(now.done, now.total, rate=now.done / max(now.seconds, 1e-9))
 
         yield progress
+
+
+def log_index(photos: str, gallery: str, report: "IndexReport") -> None:
+    """Put on the log what a run of `index` did; skipped files have lines of their own."""
+    from houndsight.render.records import index_record
+
+    record = index_record(report)
+    del record["skipped_files"]
+    LOG.event("info", "indexed", photos=photos, gallery=gallery, **record)
 
 
 def index_line(report: "IndexReport", *, timed: bool = True) -> str:

@@ -9,10 +9,10 @@ import click
 from houndsight.cli.asking import not_nan
 from houndsight.cli.console import (
     DONE,
-    err,
     gallery_option,
     json_option,
     metric_option,
+    note,
     out,
     step_bar,
     write_json,
@@ -40,7 +40,7 @@ def _save(picture: "Image.Image", path: Path) -> None:
         picture.save(path)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be written: {error}", path=path) from error
-    err(f"drawn: {printable(path)}")
+    note(f"drawn: {printable(path)}")
 
 
 @click.command(epilog="Example: houndsight duplicates -g my-gallery --sheet same.png")

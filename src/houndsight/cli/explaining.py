@@ -9,10 +9,10 @@ import click
 
 from houndsight.cli.asking import exit_code
 from houndsight.cli.console import (
-    err,
     gallery_option,
     json_option,
     metric_option,
+    note,
     out,
     reopen_embedder,
     write_json,
@@ -96,9 +96,9 @@ def draw(
             _save(drawn, folder / name if several else target)
             done = True
     if done:
-        err(f"drawn: {folder if several else target}")
+        note(f"drawn: {folder if several else target}")
     else:
-        err(f"nothing to draw in {printable(target)}: there are no neighbours")
+        note(f"nothing to draw in {printable(target)}: there are no neighbours")
 
 
 def _save(picture: "Image.Image", path: Path) -> None:
@@ -139,7 +139,7 @@ def draw_reasons(
 
     draw(queries, target, picture)
     for line in sorted(unexplained):
-        err(f"not explained: {line}")
+        note(f"not explained: {line}")
     return bool(unexplained)
 
 
@@ -192,7 +192,7 @@ def explain(
                 out().print(text.explanation_table(library, asked, found, why))
             if output is not None:
                 _save(explanation_picture(library, asked, [(found, why)]), Path(output))
-                err(f"drawn: {output}")
+                note(f"drawn: {output}")
         return exit_code(queries)
 
 

@@ -11,13 +11,14 @@ import click
 
 from houndsight.cli.console import (
     absolute,
-    err,
     gallery_option,
     index_bar,
     index_line,
     json_option,
     load_embedder,
+    log_index,
     model_options,
+    note,
     out,
     show_skipped,
     step_bar,
@@ -104,6 +105,7 @@ def index(
                 restore=restore,
                 progress=progress,
             )
+        log_index(photos, gallery, report)
         if as_json:
             write_json({**index_record(report), **differences(target)})
         else:
@@ -149,17 +151,17 @@ def _narrowed(
             least_overlap=LEAST_OVERLAP if least_overlap is None else least_overlap,
             progress=progress,
         )
-    err(f"{precision} against float32 on {report.photos:,} of the photos:")
+    note(f"{precision} against float32 on {report.photos:,} of the photos:")
     for trial in report.trials:
         share = trial.precision
         right = "" if share is None else f", precision@{report.k} {100 * share:.1f} %"
-        err(
+        note(
             f"  {trial.name}: {trial.speed:.1f} images/s, {100 * trial.overlap:.1f} % of the "
             f"{report.k} neighbours the same{right}{' (taken)' * (trial.name == report.chosen)}"
         )
     taken = next(trial for trial in report.trials if trial.name == report.chosen)
     if taken.speed <= report.trials[0].speed:
-        err(f"  {precision} is no faster than float32 on this machine")
+        note(f"  {precision} is no faster than float32 on this machine")
     return made
 
 

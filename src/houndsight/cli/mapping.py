@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from houndsight.cli.console import DONE, err, gallery_option, metric_option, out
+from houndsight.cli.console import DONE, gallery_option, metric_option, note, out
 from houndsight.cli.output import output_file
 from houndsight.errors import printable
 
@@ -49,7 +49,7 @@ def map_(gallery: str, output: str, metric: str | None, limit: int, seed: int) -
     from houndsight.render.atlas import save
 
     if importlib.util.find_spec("sklearn") is None:
-        err("scikit-learn is not installed, so this is PCA; t-SNE: pip install 'houndsight[map]'")
+        note("scikit-learn is not installed, so this is PCA; t-SNE: pip install 'houndsight[map]'")
     with Gallery(gallery) as library:
         drawn = atlas.lay_out(library, metric=metric, limit=limit, seed=seed)
         save(library, drawn, Path(output))

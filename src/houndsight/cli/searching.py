@@ -21,11 +21,11 @@ from houndsight.cli.asking import (
 from houndsight.cli.console import (
     DONE,
     SKIPPED,
-    err,
     gallery_option,
     json_option,
     k_option,
     metric_option,
+    note,
     out,
     write_json,
 )
@@ -225,7 +225,7 @@ def _looked_at(gallery: "Gallery", asked: _Asked) -> int:
     from houndsight.approximation import measured_recall
 
     recall = measured_recall(gallery, asked.k, metric=asked.metric)
-    err(
+    note(
         f"approximate: finds {100 * recall.recall:.2f} % of the {recall.k} nearest, measured on "
         f"{recall.queries:,} photos of this gallery"
     )

@@ -8,14 +8,16 @@ import click
 
 from houndsight.cli.console import (
     DONE,
-    err,
     gallery_option,
     index_line,
+    log_index,
     model_options,
+    note,
     out,
     show_skipped,
 )
 from houndsight.cli.embedding import own_embedder
+from houndsight.cli.log import LOG
 from houndsight.errors import printable
 
 __all__ = ["COMMANDS"]
@@ -56,7 +58,7 @@ def watch(
 
     # A service is ended so; and in a container nothing would end it else.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    err(f"watching {printable(photos)}; Ctrl-C ends it")
+    note(f"watching {printable(photos)}; Ctrl-C ends it")
     for one in watching.watch(
         photos,
         gallery,
@@ -64,10 +66,13 @@ def watch(
         labels=labels,
         settle_s=settle,
         poll_s=poll,
+        progress=lambda now: LOG.progress(now.done, now.total, now.seconds),
     ):
         if isinstance(one, watching.Waiting):
-            err(f"waiting: {one.reason}")
+            reason = str(one.reason)
+            note(f"waiting: {reason}", level="warning", event="waiting", reason=reason)
         else:
+            log_index(photos, gallery, one.report)
             out().print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {index_line(one.report)}")
             show_skipped(one.skipped)
     return DONE
