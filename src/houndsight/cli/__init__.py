@@ -22,6 +22,7 @@ from houndsight.cli import (
     keeping,
     learning,
     making,
+    manual,
     mapping,
     models,
     searching,
@@ -82,6 +83,7 @@ for module in (
     galleries,
     models,
     doctor,
+    manual,
 ):
     for command in module.COMMANDS:
         app.add_command(command)

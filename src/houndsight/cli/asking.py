@@ -11,6 +11,7 @@ import click
 from houndsight.cli.console import (
     DONE,
     FAILED,
+    complete_files,
     gallery_option,
     json_option,
     k_option,
@@ -48,7 +49,9 @@ def not_nan(_: click.Context, __: click.Parameter, value: float | None) -> float
     return value
 
 
-photos_argument = click.argument("photos", nargs=-1, required=True, metavar="IMAGE_OR_FOLDER...")
+photos_argument = click.argument(
+    "photos", nargs=-1, required=True, metavar="IMAGE_OR_FOLDER...", shell_complete=complete_files
+)
 labels_option = click.option(
     "--labels",
     metavar="folder|none|FILE.csv",

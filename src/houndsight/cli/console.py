@@ -33,6 +33,8 @@ __all__ = [
     "SKIPPED",
     "USAGE",
     "absolute",
+    "complete_files",
+    "complete_folders",
     "download_bar",
     "err",
     "gallery_option",
@@ -111,6 +113,23 @@ def show_skipped(skipped: "Sequence[Skipped]") -> int:
     return SKIPPED if skipped else DONE
 
 
+# What the shell completes by the tab key
+
+
+def complete_files(_: click.Context, __: click.Parameter, begun: str) -> list[Any]:
+    """Let the shell complete the name of a file or a folder."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type="file")]
+
+
+def complete_folders(_: click.Context, __: click.Parameter, begun: str) -> list[Any]:
+    """Let the shell complete the name of a folder."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type="dir")]
+
+
 # Options that several commands have
 
 gallery_option = click.option(
@@ -120,6 +139,7 @@ gallery_option = click.option(
     envvar="HOUNDSIGHT_GALLERY",
     show_envvar=True,
     metavar="GALLERY",
+    shell_complete=complete_folders,
     help="The gallery's folder.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")

@@ -10,6 +10,7 @@ import click
 from houndsight.cli.console import (
     DONE,
     LISTED,
+    complete_folders,
     err,
     gallery_option,
     json_option,
@@ -33,7 +34,7 @@ def gallery() -> None:
 
 
 @gallery.command("list", epilog="Example: houndsight gallery list ~/galleries /data")
-@click.argument("folders", nargs=-1, metavar="[FOLDER...]")
+@click.argument("folders", nargs=-1, metavar="[FOLDER...]", shell_complete=complete_folders)
 @json_option
 def list_(folders: tuple[str, ...], as_json: bool) -> int:
     """List the galleries in and below FOLDERs; below the working folder unless given."""
@@ -67,7 +68,9 @@ def list_(folders: tuple[str, ...], as_json: bool) -> int:
 
 
 @gallery.command(epilog="Example: houndsight gallery merge dogs more-dogs -g all-dogs")
-@click.argument("galleries", nargs=-1, required=True, metavar="GALLERY...")
+@click.argument(
+    "galleries", nargs=-1, required=True, metavar="GALLERY...", shell_complete=complete_folders
+)
 @click.option("-g", "--gallery", "new", required=True, metavar="NEW", help="The new gallery.")
 @dry_run_option
 @json_option

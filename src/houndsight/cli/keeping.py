@@ -9,6 +9,8 @@ from houndsight.cli.console import (
     DAMAGED,
     DONE,
     absolute,
+    complete_files,
+    complete_folders,
     err,
     gallery_option,
     json_option,
@@ -106,7 +108,9 @@ def verify(gallery: str) -> int:
 
 
 @click.command(epilog="Example: houndsight add -g my-gallery dog.jpg --label Beagle")
-@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
+@click.argument(
+    "photos", nargs=-1, required=True, metavar="PHOTO...", shell_complete=complete_files
+)
 @gallery_option
 @click.option("--label", metavar="LABEL", help="Their label; none unless given.")
 @dry_run_option
@@ -161,7 +165,7 @@ def _then(change: "Change") -> str:
 
 
 @click.command(epilog="Example: houndsight remove -g my-gallery photos/blurred.jpg")
-@click.argument("items", nargs=-1, required=True, metavar="ITEM...")
+@click.argument("items", nargs=-1, required=True, metavar="ITEM...", shell_complete=complete_files)
 @gallery_option
 @dry_run_option
 def remove(items: tuple[str, ...], gallery: str, dry_run: bool) -> int:
@@ -176,7 +180,9 @@ def remove(items: tuple[str, ...], gallery: str, dry_run: bool) -> int:
 
 
 @click.command(epilog="Example: houndsight label -g my-gallery photos/a.jpg photos/b.jpg Beagle")
-@click.argument("items", nargs=-1, required=True, metavar="ITEM... LABEL")
+@click.argument(
+    "items", nargs=-1, required=True, metavar="ITEM... LABEL", shell_complete=complete_files
+)
 @click.option("--none", "no_label", is_flag=True, help="Take labels away; then no LABEL is given.")
 @gallery_option
 @dry_run_option
@@ -233,8 +239,8 @@ def compact(gallery: str, dry_run: bool) -> int:
 
 
 @click.command(epilog="Example: houndsight relocate -g my-gallery /old/photos /new/photos")
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=complete_folders)
+@click.argument("new", shell_complete=complete_folders)
 @gallery_option
 @dry_run_option
 def relocate(old: str, new: str, gallery: str, dry_run: bool) -> int:

@@ -11,6 +11,8 @@ import click
 
 from houndsight.cli.console import (
     absolute,
+    complete_files,
+    complete_folders,
     gallery_option,
     index_bar,
     index_line,
@@ -39,7 +41,7 @@ __all__ = ["COMMANDS"]
     epilog="Example: houndsight index photos -g my-gallery. Stopped at any moment, it goes on "
     "where it was when it is run again."
 )
-@click.argument("photos")
+@click.argument("photos", shell_complete=complete_folders)
 @gallery_option
 @click.option(
     "--labels",
@@ -166,7 +168,9 @@ def _narrowed(
 
 
 @click.command(epilog="Example: houndsight embed dog.jpg holiday/ -o vectors.npz")
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument(
+    "images", nargs=-1, required=True, metavar="IMAGE...", shell_complete=complete_files
+)
 @click.option(
     "-o",
     "--output",

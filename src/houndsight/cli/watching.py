@@ -8,6 +8,7 @@ import click
 
 from houndsight.cli.console import (
     DONE,
+    complete_folders,
     gallery_option,
     index_line,
     log_index,
@@ -24,7 +25,7 @@ __all__ = ["COMMANDS"]
 
 
 @click.command(epilog="Example: houndsight watch photos -g my-gallery. It ends by Ctrl-C.")
-@click.argument("photos")
+@click.argument("photos", shell_complete=complete_folders)
 @gallery_option
 @click.option(
     "--labels",
