@@ -190,3 +190,10 @@ def test_a_whole_run(photos, tmp_path, write):
         [sys.executable, "-m", "houndsight", "info"], capture_output=True, text=True, check=True
     )
     assert "12" in done.stdout
+
+
+def test_the_usual_gallery_is_not_taken_for_a_new_one(write, capsys):
+    """`gallery merge -g NEW` makes a gallery: it has to be named each time."""
+    write('gallery = "dogs"\n')
+    assert cli._run(["gallery", "merge", "a", "b"]) == cli.USAGE
+    assert "Missing option '-g' / '--new'" in capsys.readouterr().err

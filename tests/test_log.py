@@ -106,6 +106,12 @@ def test_a_log_that_cannot_be_written(hs, tmp_path):
     assert "no/log.jsonl: cannot be written: No such file or directory. Name a file in" in said
 
 
+def test_a_full_disk_ends_the_log_and_not_the_run(hs, photos):
+    said = hs("--log-json", "/dev/full", "index", photos, "-g", "g", *LITE)
+    assert "12 new" in said.out
+    assert said.err == "houndsight: the log cannot be written: No space left on device\n"
+
+
 def test_any_file_name_survives(hs, photos, tmp_path):
     strange = os.fsencode(photos) + b"/a\xff\n.jpg"
     with open(strange, "wb") as file:

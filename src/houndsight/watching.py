@@ -76,7 +76,8 @@ def watch(
     photos, gallery, labels, progress
         As for `index`.
     embedder
-        What loads the embedder; called once, when there is work. The gallery's own when None.
+        What loads the embedder, called once; the gallery's own when None, for a new gallery the
+        default model.
     settle_s
         How long files have to stay as they are, in seconds.
     poll_s

@@ -71,7 +71,7 @@ def list_(folders: tuple[str, ...], as_json: bool) -> int:
 @click.argument(
     "galleries", nargs=-1, required=True, metavar="GALLERY...", shell_complete=complete_folders
 )
-@click.option("-g", "--gallery", "new", required=True, metavar="NEW", help="The new gallery.")
+@click.option("-g", "--new", required=True, metavar="NEW", help="The new gallery.")
 @dry_run_option
 @json_option
 def merge(galleries: tuple[str, ...], new: str, dry_run: bool, as_json: bool) -> int:

@@ -1,5 +1,6 @@
 """What a run says beside its results: to people as lines, to machines as JSON, or not at all."""
 
+import contextlib
 import json
 import sys
 import time
@@ -66,9 +67,21 @@ class Log:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = {"time": now, "level": level, "event": event, **fields}
-        # In ASCII, so that any file name survives.
-        self._stream.write(json.dumps(line) + "\n")
-        self._stream.flush()
+        try:
+            # In ASCII, so that any file name survives.
+            self._stream.write(json.dumps(line) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Go on without a log: what the run is for matters more."""
+        told = self.for_people
+        with contextlib.suppress(OSError):
+            self.close()
+        self._stream = None
+        if told:
+            click.echo(f"houndsight: the log cannot be written: {error.strerror}", err=True)
 
     def progress(self, done: int, total: int, seconds: float) -> None:
         """Tell how far indexing is: now and then, and at its end."""
