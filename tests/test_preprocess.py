@@ -9,7 +9,7 @@ from PIL import Image
 from fakes import draw
 from houndsight.errors import InputError
 from houndsight.models.spec import CATALOGUE
-from houndsight.preprocess import VERSION, Preprocessing
+from houndsight.preprocess import RESAMPLING, VERSION, Preprocessing
 
 PLAIN = {"scale": 1.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
@@ -195,3 +195,47 @@ def test_the_smallest_and_largest_size_are_usable(size):
 def test_an_unknown_rule_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match=r"'stretch' does not exist.*squash or crop"):
         Preprocessing(224, "stretch", **PLAIN)
+
+
+def test_channels_go_in_the_order_that_the_network_takes():
+    image = noisy(64, 64)
+    made = Preprocessing(64, "squash", 1.0, (103.939, 116.779, 123.68), (1, 1, 1), "BGR")
+    pixels = np.asarray(image, np.float64)
+    blue, green, red = (pixels[:, :, channel] for channel in (2, 1, 0))
+    expected = np.stack([blue - 103.939, green - 116.779, red - 123.68])
+    np.testing.assert_allclose(made(image), expected, atol=1e-4)
+    assert made.mean_colour == (124, 117, 104)
+
+
+@pytest.mark.parametrize("name", RESAMPLING)
+def test_photos_are_resized_with_the_filter_asked_for(name):
+    image = noisy(90, 70)
+    made = Preprocessing(32, "squash", **PLAIN, resample=name)(image)
+    expected = image.resize((32, 32), Image.Resampling[name.upper()])
+    np.testing.assert_array_equal(made, np.asarray(expected, np.float32).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(("shorter", "size"), [(64, 64), (80, 64), (300, 224)])
+def test_the_short_side_before_cropping_can_be_given(shorter, size):
+    image = noisy(400, 320)
+    made = Preprocessing(size, "crop", **PLAIN, shorter=shorter)
+    width = round(400 * shorter / 320)
+    left, top = round((width - size) / 2), round((shorter - size) / 2)
+    check(made(image), image, width, shorter, (left, top, left + size, top + size))
+    assert made.decode_at_least == 2 * shorter
+    box = made.seen(400, 320)
+    assert box == pytest.approx([n * 320 / shorter for n in (left, top, left + size, top + size)])
+
+
+@pytest.mark.parametrize("shorter", [0, 223, 5000])
+def test_a_short_side_that_holds_no_square_is_refused(shorter):
+    with pytest.raises(InputError, match=f"the short side {shorter} is not usable"):
+        Preprocessing(224, "crop", **PLAIN, shorter=shorter)
+
+
+def test_settings_that_came_later_are_named_only_where_they_matter():
+    plain = Preprocessing(224, "crop", **PLAIN)
+    assert set(plain.settings()) == {"version", "size", "resize", "scale", "mean", "std"}
+    other = Preprocessing(224, "crop", **PLAIN, channels="BGR", resample="box", shorter=256)
+    later = {"channels": "BGR", "resample": "box", "shorter": 256}
+    assert other.settings() == {**plain.settings(), **later}

@@ -103,6 +103,7 @@ class Embedder:
             scale=model.scale,
             mean=model.mean,
             std=model.std,
+            channels=model.channels,
         )
         self.made_of: dict[str, Any] = {
             "weights": weights_digest,
@@ -137,7 +138,7 @@ class Embedder:
         model
             A name from `houndsight models`.
         weights
-            A local ``.safetensors`` or ``.pth`` for that model's architecture.
+            A local ``.safetensors``, ``.pth`` or ``.h5`` for that model's architecture.
         image_size, resize, normalise
             As for the class.
         progress

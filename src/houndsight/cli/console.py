@@ -172,7 +172,7 @@ def model_options(command: F) -> F:
             "--weights",
             type=click.Path(exists=True, dir_okay=False),
             metavar="FILE",
-            help="Weights for the model: a .safetensors or .pth file.",
+            help="Weights for the model: a .safetensors, .pth or Keras .h5 file.",
         ),
         click.option(
             "--model", metavar="NAME", help=f"See houndsight models; {DEFAULT} unless given."

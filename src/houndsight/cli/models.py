@@ -31,6 +31,7 @@ def models(context: click.Context, as_json: bool) -> int:
             "path": None if (path := locate(spec)) is None else os.fspath(path),
             "url": spec.url,
             "sha256": spec.sha256,
+            "md5": spec.md5,
             "about": spec.about,
             "trained_on": spec.trained_on,
         }
@@ -44,6 +45,8 @@ def models(context: click.Context, as_json: bool) -> int:
         where = row["path"] or f"not on this machine; houndsight models fetch {row['name']}"
         console.print(f"{row['name']}: {row['about']}")
         console.print(f"    {row['dim']} numbers, {row['bytes'] / 1e6:.1f} MB, {row['licence']}")
+        if row["sha256"] is None:
+            console.print("    checked by size and MD5: no SHA-256 is published, which is stronger")
         console.print(f"    {where}")
     return DONE
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from houndsight.errors import ModelError
 from houndsight.models.efficientnet_lite import EfficientNetLite
 from houndsight.models.resnet import ResNet
+from houndsight.models.resnet_keras import KerasResNet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,11 @@ class Architecture(Protocol):
 
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {"resnet50": ResNet(), "efficientnet-lite0": EfficientNetLite()}
+    {
+        "resnet50": ResNet(),
+        "resnet50-keras": KerasResNet(),
+        "efficientnet-lite0": EfficientNetLite(),
+    }
 )
 
 

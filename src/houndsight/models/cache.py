@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["cache_folder", "locked", "sha256", "temporary"]
+__all__ = ["cache_folder", "file_digest", "locked", "sha256", "temporary"]
 
 
 def cache_folder() -> Path:
@@ -21,8 +21,16 @@ def cache_folder() -> Path:
 
 def sha256(path: Path) -> str:
     """Return a file's SHA-256 in hexadecimal."""
+    return file_digest(path, "sha256")
+
+
+def file_digest(path: Path, kind: str) -> str:
+    """Return a file's digest of a kind that `hashlib` knows, in hexadecimal."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        # Not for security where it is MD5: machines that forbid that allow it so.
+        return hashlib.file_digest(
+            file, lambda: hashlib.new(kind, usedforsecurity=False)
+        ).hexdigest()
 
 
 @contextmanager

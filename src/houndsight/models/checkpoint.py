@@ -1,4 +1,4 @@
-"""Reads files of weights into arrays: safetensors, and PyTorch's two formats without PyTorch.
+"""Reads files of weights into arrays: safetensors, PyTorch's two formats without PyTorch, HDF5.
 
 A file is known by its content, whatever it is called. Files come from strangers: nothing in them is
 run (see `unpickle`), and nothing they say makes this allocate more than a few times their size.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from houndsight.errors import CheckpointError
+from houndsight.models.hdf5 import SIGNATURE, read_hdf5
 from houndsight.models.pytorch import as_float32, numpy_dtype, read_legacy, read_zip, take
 from houndsight.models.unpickle import Refused
 
@@ -82,6 +83,8 @@ def _read(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
     file.seek(0)
     if not head:
         raise Refused("the file is empty")
+    if head.startswith(SIGNATURE):
+        return read_hdf5(file, size)
     if head.startswith(b"PK"):
         return read_zip(file, size)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_HEADER:
@@ -98,11 +101,13 @@ def read_checkpoint(path: Path) -> dict[str, NDArray[Any]]:
 
     A state dict inside a dict under ``state_dict`` or ``model`` is found, a prefix ``module.`` that
     every name has (`torch.nn.DataParallel`) is taken off, and what is no tensor is left out.
+    Weights of Keras are called by layer and variable, ``conv1_conv.kernel``.
 
     Parameters
     ----------
     path
-        ``.safetensors``, or ``.pth`` of either format; known by content, not by name.
+        ``.safetensors``, ``.pth`` of either format, or ``.h5`` as Keras writes it; known by
+        content, not by name.
 
     Returns
     -------
@@ -114,6 +119,8 @@ def read_checkpoint(path: Path) -> dict[str, NDArray[Any]]:
     ------
     CheckpointError
         The file cannot be read, is damaged, or holds something other than tensors.
+    InputError
+        It is HDF5, and what reads that is not installed.
     """
     import zipfile
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from houndsight.errors import WeightsUnavailable
-from houndsight.models.cache import sha256
+from houndsight.models.cache import file_digest
 
 __all__ = ["Progress", "download", "offline"]
 
@@ -56,15 +56,17 @@ class _Bar:
         """Do nothing: whoever gave the callback ends what it shows."""
 
 
-def download(url: str, path: Path, size: int, digest: str, progress: Progress | None) -> None:
+def download(
+    url: str, path: Path, size: int, checksum: tuple[str, str], progress: Progress | None
+) -> None:
     """Fetch `url` into `path`, trying three times if the network fails.
 
     Parameters
     ----------
     url, path
         From where, and the file to write.
-    size, digest
-        Bytes that the file must have, and its SHA-256.
+    size, checksum
+        Bytes that the file must have, and a kind of digest, such as ``sha256``, with its value.
     progress
         Called as bytes arrive.
 
@@ -94,8 +96,10 @@ def download(url: str, path: Path, size: int, digest: str, progress: Progress | 
     got = path.stat().st_size
     if got != size:
         raise WeightsUnavailable(f"{url} has {got:,} bytes, not the {size:,} expected")
-    if sha256(path) != digest:
-        raise WeightsUnavailable(f"{url} is another file than expected: its SHA-256 differs")
+    kind, digest = checksum
+    if file_digest(path, kind) != digest:
+        name = {"sha256": "SHA-256", "md5": "MD5"}[kind]
+        raise WeightsUnavailable(f"{url} is another file than expected: its {name} differs")
 
 
 def _get(url: str, path: Path, bar: _Bar) -> None:

@@ -130,12 +130,12 @@ class GraphBuilder:
         return name
 
     def conv(self, x: str, name: str, norm: str, **attributes: Any) -> str:
-        """Add a convolution without bias and the batch norm after it, as one convolution.
+        """Add a convolution and the batch norm after it, as one convolution.
 
         With scale = gamma / sqrt(variance + epsilon), the batch norm of a convolution is the
-        convolution with weight * scale and bias beta - mean * scale (Ioffe and Szegedy, 2015,
-        section 3.1; `torch.nn.utils.fusion.fuse_conv_bn_weights` does the same). It is computed in
-        float64 and rounded once.
+        convolution with weight * scale and bias beta + (bias - mean) * scale (Ioffe and Szegedy,
+        2015, section 3.1; `torch.nn.utils.fusion.fuse_conv_bn_weights` does the same). It is
+        computed in float64 and rounded once. A convolution need not have a bias.
 
         Parameters
         ----------
@@ -158,10 +158,11 @@ class GraphBuilder:
             self._weights[f"{norm}.{part}"].astype(np.float64)
             for part in ("weight", "bias", "running_mean", "running_var")
         )
+        own = self._weights.get(f"{name}.bias", np.float32(0)).astype(np.float64)
         with np.errstate(all="ignore"):  # told in words below
             scale = gamma / np.sqrt(variance + self._epsilon)
             folded = (weight * scale[:, None, None, None]).astype(np.float32)
-            bias = (beta - mean * scale).astype(np.float32)
+            bias = (beta + (own - mean) * scale).astype(np.float32)
         if not (np.isfinite(folded).all() and np.isfinite(bias).all()):
             raise CheckpointError(
                 f"the weights of {name} and {norm} are not finite numbers",

@@ -1,7 +1,7 @@
 """ResNets with bottleneck blocks, in torchvision's layout.
 
-He et al., "Deep Residual Learning for Image Recognition", 2015. As in torchvision (and unlike the
-paper) a block that halves the map does so in its 3 x 3 convolution.
+He et al., "Deep Residual Learning for Image Recognition", 2015. A block that halves the map does so
+in its 3 x 3 convolution as in torchvision, or in its first 1 x 1 convolution as in the paper.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ResNet"]
 
-_EPSILON: Final = 1e-5  # torch.nn.BatchNorm2d's default
 _NORM: Final = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -49,12 +48,21 @@ class ResNet:
         Channels after the stem; doubled by every stage.
     expansion
         Output channels of a bottleneck, in multiples of its width.
+    epsilon
+        What batch norms add to the variance; `torch.nn.BatchNorm2d`'s default.
+    strided
+        Which convolution of a block halves the map, 1 or 2.
+    biases
+        Whether convolutions have a bias of their own.
     """
 
     name: str = "resnet50"
     blocks: tuple[int, ...] = (3, 4, 6, 3)
     width: int = 64
     expansion: int = 4
+    epsilon: float = 1e-5
+    strided: int = 2
+    biases: bool = False
 
     ignored: ClassVar[tuple[str, ...]] = ("fc.",)
 
@@ -84,6 +92,8 @@ class ResNet:
 
         def layer(conv: str, norm: str, outputs: int, inputs: int, kernel: int) -> None:
             shapes[f"{conv}.weight"] = (outputs, inputs, kernel, kernel)
+            if self.biases:
+                shapes[f"{conv}.bias"] = (outputs,)
             shapes.update({f"{norm}.{part}": (outputs,) for part in _NORM})
 
         layer("conv1", "bn1", self.width, 3, 7)
@@ -130,16 +140,17 @@ class ResNet:
         CheckpointError
             Tensors are missing, surplus, of another shape, or not finite.
         """
-        net = GraphBuilder(self.select(weights), epsilon=_EPSILON)
+        net = GraphBuilder(self.select(weights), epsilon=self.epsilon)
         x = net.relu(net.conv("pixels", "conv1", "bn1", strides=[2, 2], pads=[3, 3, 3, 3]))
         x = net.node("MaxPool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         for block in self._blocks():
             at, strides = block.prefix, [block.stride, block.stride]
+            first, second = (strides, [1, 1]) if self.strided == 1 else ([1, 1], strides)
             shortcut = x
             if block.projected:
                 shortcut = net.conv(x, f"{at}.downsample.0", f"{at}.downsample.1", strides=strides)
-            x = net.relu(net.conv(x, f"{at}.conv1", f"{at}.bn1"))
-            x = net.conv(x, f"{at}.conv2", f"{at}.bn2", strides=strides, pads=[1, 1, 1, 1])
+            x = net.relu(net.conv(x, f"{at}.conv1", f"{at}.bn1", strides=first))
+            x = net.conv(x, f"{at}.conv2", f"{at}.bn2", strides=second, pads=[1, 1, 1, 1])
             x = net.conv(net.relu(x), f"{at}.conv3", f"{at}.bn3")
             x = net.relu(net.node("Add", [x, shortcut]))
         return net.finish(x, self.dim)

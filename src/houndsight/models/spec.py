@@ -32,7 +32,7 @@ class ModelSpec:
     filename
         Path of the weights' file: within `package`, or its name in the cache.
     size, sha256
-        Bytes of that file, and their SHA-256 in hexadecimal.
+        Bytes of that file, and their SHA-256 in hexadecimal; ``None`` where none is known.
     package
         The Python package that carries the weights; ``None`` if they must be fetched.
     input_size
@@ -42,7 +42,7 @@ class ModelSpec:
     scale, mean, std
         The three constants of the formula above; `mean` and `std` one number per channel.
     channels
-        Order of the channels.
+        Order of the channels that the network takes.
     layer, dim
         The layer that gives the vector, and the vector's length.
     licence
@@ -51,6 +51,9 @@ class ModelSpec:
         One line for people.
     trained_on
         The photos that the weights were trained on; ``None`` where that is not known.
+    md5
+        What the file is checked by where there is no `sha256`: whoever can choose both files can
+        make two of one MD5, so it tells damage and mix-ups, not forgery.
     """
 
     name: str
@@ -58,19 +61,25 @@ class ModelSpec:
     url: str | None
     filename: str
     size: int
-    sha256: str
+    sha256: str | None
     package: str | None
     input_size: int
     resize: Literal["squash", "crop"]
     scale: float
     mean: Triple
     std: Triple
-    channels: Literal["RGB"]
+    channels: Literal["RGB", "BGR"]
     layer: str
     dim: int
     licence: str
     about: str
     trained_on: str | None = None
+    md5: str | None = None
+
+    @property
+    def checksum(self) -> tuple[str, str]:
+        """What the file is checked by: ``sha256`` or ``md5``, and its value in hexadecimal."""
+        return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5 or "")
 
 
 CATALOGUE: Mapping[str, ModelSpec] = MappingProxyType(
@@ -96,6 +105,28 @@ CATALOGUE: Mapping[str, ModelSpec] = MappingProxyType(
                 licence="BSD-3-Clause",
                 about="ResNet-50, torchvision's IMAGENET1K_V1 weights, fetched once",
                 trained_on="ImageNet (ILSVRC-2012)",
+            ),
+            ModelSpec(
+                name="resnet50-keras",
+                architecture="resnet50-keras",
+                url="https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+                "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                filename="resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                size=94_765_736,
+                sha256=None,
+                package=None,
+                input_size=224,
+                resize="squash",
+                scale=1.0,
+                mean=(103.939, 116.779, 123.68),
+                std=(1.0, 1.0, 1.0),
+                channels="BGR",
+                layer="avg_pool",
+                dim=2048,
+                licence="MIT",
+                about="ResNet-50, He et al.'s own weights as Keras publishes them, fetched once",
+                trained_on="ImageNet (ILSVRC-2012)",
+                md5="4d473c1dd8becc155b73f8504c6f6626",
             ),
             ModelSpec(
                 name="efficientnet-lite0",

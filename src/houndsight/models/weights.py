@@ -2,7 +2,7 @@
 
 In the cache:
 
-- ``weights/<name of the published file>``: fetched, verified by size and SHA-256;
+- ``weights/<name of the published file>``: fetched, verified by size and digest;
 - ``weights/<digest>.safetensors``: kept copies of weights that a person gave as a file;
 - ``partial/``: files being written; ``lock``: held while one is.
 """
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from houndsight.errors import CheckpointError, WeightsUnavailable
 from houndsight.models.architectures import architecture
-from houndsight.models.cache import cache_folder, locked, sha256, temporary
+from houndsight.models.cache import cache_folder, file_digest, locked, temporary
 from houndsight.models.checkpoint import read_checkpoint
 from houndsight.models.download import Progress, download, offline
+from houndsight.models.hdf5 import h5py
 from houndsight.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def _there(path: Path) -> bool:
 
 
 def _intact(path: Path, spec: ModelSpec) -> bool:
-    return _there(path) and path.stat().st_size == spec.size and sha256(path) == spec.sha256
+    kind, digest = spec.checksum
+    return _there(path) and path.stat().st_size == spec.size and file_digest(path, kind) == digest
 
 
 def locate(spec: ModelSpec) -> Path | None:
@@ -151,7 +153,7 @@ def fetch(spec: ModelSpec, progress: Progress | None = None) -> Path:
             with locked(cache):
                 if not _intact(target, spec):  # else another fetched it while we waited
                     with temporary(cache, target) as path:
-                        download(spec.url, path, spec.size, spec.sha256, progress)
+                        download(spec.url, path, spec.size, spec.checksum, progress)
             return target
     except OSError as error:
         raise _cannot_write(error) from error
@@ -193,7 +195,7 @@ def _checked(spec: ModelSpec, path: Path) -> Weights:
 def load(spec: ModelSpec, weights: Path | None = None, progress: Progress | None = None) -> Weights:
     """Read a model's weights: from a file that a person gives, or else the published ones.
 
-    The published file is verified by size and SHA-256 each time. If it is not there, or is damaged
+    The published file is verified by size and digest each time. If it is not there, or is damaged
     in the cache, it is fetched.
 
     Parameters
@@ -211,7 +213,11 @@ def load(spec: ModelSpec, weights: Path | None = None, progress: Progress | None
         The file given is damaged or of another architecture.
     WeightsUnavailable
         The published weights are not here and cannot be fetched.
+    InputError
+        What reads them is not installed.
     """
+    if weights is None and spec.filename.endswith(".h5"):
+        h5py()  # before anything is fetched
     return _checked(spec, fetch(spec, progress) if weights is None else weights)
 
 
