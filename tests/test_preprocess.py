@@ -215,16 +215,18 @@ def test_photos_are_resized_with_the_filter_asked_for(name):
     np.testing.assert_array_equal(made, np.asarray(expected, np.float32).transpose(2, 0, 1))
 
 
-@pytest.mark.parametrize(("shorter", "size"), [(64, 64), (80, 64), (300, 224)])
+@pytest.mark.parametrize(("shorter", "size"), [(64, 64), (81, 64), (300, 224), (227, 224)])
 def test_the_short_side_before_cropping_can_be_given(shorter, size):
     image = noisy(400, 320)
     made = Preprocessing(size, "crop", **PLAIN, shorter=shorter)
-    width = round(400 * shorter / 320)
-    left, top = round((width - size) / 2), round((shorter - size) / 2)
+    width = 400 * shorter // 320
+    left, top = (width - size) // 2, (shorter - size) // 2
     check(made(image), image, width, shorter, (left, top, left + size, top + size))
     assert made.decode_at_least == 2 * shorter
     box = made.seen(400, 320)
-    assert box == pytest.approx([n * 320 / shorter for n in (left, top, left + size, top + size)])
+    edges = [left * 400 / width, top * 320 / shorter]
+    edges += [(left + size) * 400 / width, (top + size) * 320 / shorter]
+    assert box == pytest.approx(edges)
 
 
 @pytest.mark.parametrize("shorter", [0, 223, 5000])

@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -16,10 +16,11 @@ from PIL import Image
 
 from houndsight import images
 from houndsight.ahead import ahead
-from houndsight.errors import FingerprintMismatch, ImageError, ModelError
+from houndsight.errors import FingerprintMismatch, ImageError, InputError, ModelError
 from houndsight.machine import available_cpus, given
 from houndsight.models.spec import ModelSpec, spec
 from houndsight.networks import built_graph, open_network
+from houndsight.onnx_file import ARCHITECTURE, OnnxFile, open_file, record, reopened
 from houndsight.preprocess import Preprocessing, Resize
 from houndsight.runtime import GPUS, OnnxRuntime, Runtime
 from houndsight.types import Skipped, Vectors
@@ -65,7 +66,7 @@ class Embedder:
     runtime
         Runs its graph.
     weights_digest
-        Digest of the weights' values.
+        Digest of the weights' values; None where `network` is all there is.
     image_size
         Side in pixels of the square that the network sees; the model's own size when None.
     resize
@@ -75,8 +76,8 @@ class Embedder:
     weights_file
         Whether the weights were given as a file, not taken from the catalogue.
     network, precision
-        A narrower graph, where `runtime` runs that and not the one built from the weights, and what
-        it computes in: ``int8`` or ``float16``.
+        The graph, where `runtime` runs that and not one built from weights, and what it computes
+        in: a narrower one in ``int8`` or ``float16``, or a person's own.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Embedder:
         model: ModelSpec,
         runtime: Runtime,
         *,
-        weights_digest: str,
+        weights_digest: str | None,
         image_size: int | None = None,
         resize: Resize | None = None,
         normalise: bool = True,
@@ -104,31 +105,40 @@ class Embedder:
             mean=model.mean,
             std=model.std,
             channels=model.channels,
+            resample=model.resample,
+            shorter=model.shorter,
         )
         self.made_of: dict[str, Any] = {
-            "weights": weights_digest,
             "graph": _graph_name(model),
             "layer": model.layer,
             "preprocessing": self.preprocessing.settings(),
             "normalised": normalise,
             "precision": precision,
         }
+        if weights_digest is not None:
+            self.made_of["weights"] = weights_digest
         if network is not None:
             self.made_of["network"] = _digest(network)
+        if model.pooling is not None:
+            self.made_of["pooling"] = model.pooling
         self.fingerprint = fingerprint_of(self.made_of)
 
     @classmethod
     def load(
         cls,
-        model: str = "resnet50",
+        model: str | os.PathLike[str] = "resnet50",
         *,
         weights: str | os.PathLike[str] | None = None,
         image_size: int | None = None,
         resize: Resize | None = None,
         normalise: bool = True,
+        description: Mapping[str, Any] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> "Embedder":
         """Load a model by name, its weights from a file or else from the cache or the network.
+
+        Or load a person's own network: an ONNX file, with what it takes in a JSON file beside it
+        (see docs/bring-your-own-network.md).
 
         Weights given as a file are copied into the user's cache folder, so that a gallery made
         with them can be used later without naming the file.
@@ -136,11 +146,13 @@ class Embedder:
         Parameters
         ----------
         model
-            A name from `houndsight models`.
+            A name from `houndsight models`, or the path of a file that ends in ``.onnx``.
         weights
             A local ``.safetensors``, ``.pth`` or ``.h5`` for that model's architecture.
         image_size, resize, normalise
             As for the class.
+        description
+            For an ONNX file: what the JSON file beside it says or lacks, in the same words.
         progress
             Called with (bytes done, bytes in all) while weights are downloaded.
 
@@ -148,7 +160,22 @@ class Embedder:
         ------
         ModelError
             If the model is unknown, or its weights are absent, damaged or do not fit.
+        InputError
+            If what an ONNX file takes is not said.
         """
+        model = os.fspath(model)
+        if model.lower().endswith(".onnx"):
+            if weights is not None:
+                raise InputError("holds its weights itself", path=model, remedy="Give no others")
+            settings = {"size": image_size, "resize": resize, **(description or {})}
+            said = {name: value for name, value in settings.items() if value is not None}
+            return cls._own(open_file(Path(model), said), normalise)
+        if description:
+            raise InputError(
+                f"{next(iter(description))!r} is for networks from an .onnx file; {model} has its "
+                "own",
+                remedy="Leave it out, or name the file as the model",
+            )
         # Not above: a network that is in the cache needs neither weights nor what builds a graph.
         from houndsight.models.architectures import architecture
         from houndsight.models.weights import keep, load
@@ -173,6 +200,16 @@ class Embedder:
         )
 
     @classmethod
+    def _own(cls, file: OnnxFile, normalise: bool) -> "Embedder":
+        return cls(
+            file.model,
+            file.runtime,
+            weights_digest=None,
+            normalise=normalise,
+            network=file.network,
+        )
+
+    @classmethod
     def reopen(
         cls,
         settings: Mapping[str, Any],
@@ -188,7 +225,7 @@ class Embedder:
         settings
             What the gallery has on record.
         network
-            The narrower graph that it keeps, if it does.
+            The graph that it keeps, if it does: a narrower one, or a person's own.
         runtime
             What runs the network, where nothing is to be loaded for it.
         progress
@@ -201,8 +238,13 @@ class Embedder:
         FingerprintMismatch
             If this version makes other vectors than the gallery's.
         """
-        facts = spec(settings["model"])
         made_of = settings["made_of"]
+        if network is not None and "description" in settings:
+            file = reopened(settings["model"], settings["description"], network)
+            if runtime is not None:
+                file = replace(file, runtime=runtime)
+            return cls._own(file, made_of["normalised"])._checked(settings)
+        facts = spec(settings["model"])
         kept, digest = settings["weights_file"], made_of["weights"]
         shape = made_of["preprocessing"]
         if runtime is not None:
@@ -224,13 +266,17 @@ class Embedder:
             network=network,
             precision=made_of["precision"],
         )
-        if made.fingerprint != settings["fingerprint"]:
+        return made._checked(settings)
+
+    def _checked(self, settings: Mapping[str, Any]) -> "Embedder":
+        """Return itself, if it makes the vectors that a gallery holds."""
+        if self.fingerprint != settings["fingerprint"]:
             raise FingerprintMismatch(
                 "this installation makes other vectors than the gallery holds: "
-                + differences(made_of, made.made_of),
+                + differences(settings["made_of"], self.made_of),
                 remedy="Index the photos into a new gallery",
             )
-        return made
+        return self
 
     def float_graph(self) -> bytes:
         """Return the network in float32 as a serialized ONNX model, built from its weights.
@@ -239,7 +285,15 @@ class Embedder:
         ------
         ModelError
             If its weights are no longer to be had.
+        InputError
+            If it is a person's own, which is used as it is.
         """
+        if "weights" not in self.made_of:
+            raise InputError(
+                "a network from an ONNX file computes in what it was exported in",
+                path=self.model.name,
+                remedy="Leave --precision out, or export it in that precision",
+            )
         return built_graph(self.model, self.made_of["weights"], self.weights_file, None)
 
     def with_network(self, network: bytes, precision: str) -> "Embedder":
@@ -278,7 +332,9 @@ class Embedder:
 
     def settings(self) -> dict[str, Any]:
         """Return what a gallery puts on record: enough for `reopen`."""
+        own = self.model.architecture == ARCHITECTURE
         return {
+            **({"description": record(self.model)} if own else {}),
             "model": self.model.name,
             "weights_file": self.weights_file,
             "dim": self.dim,

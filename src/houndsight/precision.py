@@ -89,9 +89,11 @@ def narrowed(
     Raises
     ------
     InputError
-        If fewer than three photos can be read, or no network reaches `least_overlap`.
+        If fewer than three photos can be read, no network reaches `least_overlap`, or the network
+        is a person's own.
     """
     tell = progress or (lambda *_: None)
+    graph = embedder.float_graph()  # first: there may be none
     drawn = np.sort(np.random.default_rng(0).permutation(len(photos))[:SAMPLE])
     sample = [photos[n] for n in drawn]
     wanted = {photos[n]: labels[n] for n in drawn}
@@ -109,7 +111,7 @@ def narrowed(
     batch = pixels[np.arange(BATCH) % len(pixels)]
     trials = [Trial("float32", embedder.speed(batch), 1.0, _precision(near, marks))]
     best = (embedder, trials[0])
-    for name, network in _networks(embedder.float_graph(), precision, pixels):
+    for name, network in _networks(graph, precision, pixels):
         made = embedder.with_network(network, precision)
         vectors = _embedded(made, names, lambda n, name=name: tell(name, n, len(names)))  # type: ignore[misc]
         theirs = _neighbours(np.stack([vectors[name] for name in names]), k)

@@ -134,7 +134,12 @@ class Preprocessing:
 
     def _centre(self, *size: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the size that `crop` gives an image, and the corner of the square it takes."""
-        short = self.shorter or round(self.size * CROP_RATIO)
+        if self.shorter is not None:
+            # All is cut off to whole pixels, as transformers does: its networks get the very
+            # pixels that they were trained with.
+            width, height = (side * self.shorter // min(size) for side in size)
+            return (width, height), ((width - self.size) // 2, (height - self.size) // 2)
+        short = round(self.size * CROP_RATIO)
         factor = short / min(size)
         width, height = (max(short, round(side * factor)) for side in size)
         corner = round((width - self.size) / 2), round((height - self.size) / 2)

@@ -130,9 +130,13 @@ class OnnxRuntime:
             raise ModelError(f"ONNX Runtime cannot load the graph: {_brief(error)}") from error
         inputs = session.get_inputs()
         if len(inputs) != 1:
-            raise ModelError(f"the graph has {len(inputs)} inputs, not one")
+            names = ", ".join(given.name for given in inputs)
+            raise ModelError(f"the graph has {len(inputs)} inputs, not one: {names}")
         self._session: Any = session
         self._input: str = inputs[0].name
+        # As the graph has them: the shape has names or None where it is free.
+        self.input_shape: tuple[Any, ...] = tuple(inputs[0].shape)
+        self.input_type = str(inputs[0].type)
         self.outputs = tuple(output.name for output in session.get_outputs())
         runs = session.get_providers()[0].removesuffix("ExecutionProvider")
         self.device = runs.lower()

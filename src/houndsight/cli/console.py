@@ -156,6 +156,7 @@ metric_option = click.option(
 def model_options(command: F) -> F:
     """Add the options that say how photos become vectors."""
     for option in (
+        *_of_a_file(),
         click.option("--raw", is_flag=True, help="Do not scale vectors to length 1 (the paper)."),
         click.option(
             "--image-size",
@@ -175,11 +176,45 @@ def model_options(command: F) -> F:
             help="Weights for the model: a .safetensors, .pth or Keras .h5 file.",
         ),
         click.option(
-            "--model", metavar="NAME", help=f"See houndsight models; {DEFAULT} unless given."
+            "--model",
+            metavar="NAME|FILE.onnx",
+            help=f"See houndsight models; {DEFAULT} unless given. Or a network of your own, with "
+            "what it takes in FILE.json or preprocessor_config.json beside it.",
         ),
     ):
         command = option(command)
     return command
+
+
+def _of_a_file() -> tuple[Callable[[F], F], ...]:
+    """Return the options that say what a network from a file takes, the last of the help first."""
+
+    def three(name: str, about: str) -> Callable[[F], F]:
+        return click.option(name, callback=_three, metavar="R,G,B", help=about)
+
+    return (
+        click.option(
+            "--pooling",
+            type=click.Choice(["cls", "mean"]),
+            help="Of an output of tokens: the first, or the mean of all.",
+        ),
+        click.option("--layer", metavar="NAME", help="The FILE.onnx's output that is the vector."),
+        three("--std", "What FILE.onnx wants pixels of 0..1 divided by."),
+        three("--mean", "What FILE.onnx wants taken off pixels of 0..1 before that."),
+    )
+
+
+def _three(_: click.Context, option: click.Parameter, value: str | None) -> list[float] | None:
+    """Read three numbers with commas between them."""
+    if value is None:
+        return None
+    try:
+        red, green, blue = map(float, value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is not three numbers, such as 0.485,0.456,0.406", param=option
+        ) from None
+    return [red, green, blue]
 
 
 def load_embedder(
@@ -189,6 +224,7 @@ def load_embedder(
     image_size: int | None,
     resize: Any,
     raw: bool,
+    **description: Any,
 ) -> "Embedder":
     """Load what the model options name; where the weights cannot be had, ask what to do."""
     from houndsight.embedder import Embedder
@@ -201,6 +237,7 @@ def load_embedder(
                 image_size=image_size,
                 resize=resize,
                 normalise=not raw,
+                description={name: one for name, one in description.items() if one is not None},
                 progress=progress,
             )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from houndsight.cli.console import load_embedder
+from houndsight.errors import InputError, printable
 
 if TYPE_CHECKING:
     from houndsight.embedder import Embedder
@@ -71,10 +72,17 @@ def _with_network_of(gallery: str, made: "Embedder") -> "Embedder":
 
 def _filled(settings: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
     """Complete the options given with the gallery's own settings, so that only they can differ."""
+    if "description" in settings:  # the network is in the gallery, and its file may be anywhere
+        if model["model"] is None:
+            raise InputError(
+                f"the gallery was made with {printable(settings['model'])}",
+                remedy="Leave the settings out, or name the file again with --model",
+            )
+        return {**model, "raw": model["raw"] or not settings["made_of"]["normalised"]}
     shape = settings["made_of"]["preprocessing"]
     return {
+        **model,
         "model": model["model"] or settings["model"],
-        "weights": model["weights"],
         "image_size": model["image_size"] or shape["size"],
         "resize": model["resize"] or shape["resize"],
         "raw": model["raw"] or not settings["made_of"]["normalised"],

@@ -9,9 +9,22 @@ from typing import Literal, TypeAlias
 
 from houndsight.errors import ModelError
 
-__all__ = ["CATALOGUE", "ModelSpec", "spec"]
+__all__ = [
+    "CATALOGUE",
+    "Channels",
+    "ModelSpec",
+    "Pooling",
+    "Resample",
+    "Resize",
+    "Triple",
+    "spec",
+]
 
 Triple: TypeAlias = tuple[float, float, float]
+Resize: TypeAlias = Literal["squash", "crop"]
+Channels: TypeAlias = Literal["RGB", "BGR"]
+Resample: TypeAlias = Literal["bicubic", "bilinear", "lanczos", "box", "hamming", "nearest"]
+Pooling: TypeAlias = Literal["cls", "mean"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +77,20 @@ class ModelSpec:
     sha256: str | None
     package: str | None
     input_size: int
-    resize: Literal["squash", "crop"]
+    resize: Resize
     scale: float
     mean: Triple
     std: Triple
-    channels: Literal["RGB", "BGR"]
+    channels: Channels
     layer: str
     dim: int
     licence: str
     about: str
     trained_on: str | None = None
     md5: str | None = None
+    resample: Resample = "bicubic"
+    shorter: int | None = None
+    pooling: Pooling | None = None
 
     @property
     def checksum(self) -> tuple[str, str]:
@@ -165,4 +181,6 @@ def spec(name: str) -> ModelSpec:
         return CATALOGUE[name]
     except KeyError:
         known = ", ".join(sorted(CATALOGUE))
-        raise ModelError(f"no model is called {name!r}", remedy=f"Choose one of: {known}") from None
+        raise ModelError(
+            f"no model is called {name!r}", remedy=f"Choose one of: {known}; or name an .onnx file"
+        ) from None
