@@ -15,7 +15,7 @@ from fakes import draw, encoded, fake_embedder, write_photo
 from houndsight import Gallery, GalleryError, InputError, watch
 from houndsight.watching import Batch, Waiting
 
-SETTLE = 0.6
+SETTLE = 1.2
 
 
 class Watcher:
@@ -78,7 +78,7 @@ def test_photos_are_taken_in_as_they_arrive(watcher, photos, tmp_path):
             write_photo(photos / "pug" / f"burst-{n}.jpg", 60 + n)
             growing.write(data[len(data) * n // 4 : len(data) * (n + 1) // 4])
             growing.flush()
-            time.sleep(SETTLE / 2)
+            time.sleep(SETTLE / 4)
     assert " 5 new, " in line(running.out)
     assert running.out.empty()
 
