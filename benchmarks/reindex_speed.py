@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from houndsight import Embedder, Gallery, images, index
+from houndsight import Embedder, Gallery, index
 from houndsight.gallery import Entry
+from houndsight.listing import find
 
 
 def fill(folder, count):
@@ -44,7 +45,7 @@ def main():
         fill(photos, arguments.files)
         with Gallery.create(place, embedder) as gallery:
             root, batch = gallery.root(os.fsencode(photos), None), []
-            for found in images.find(os.fsencode(photos)).photos:
+            for found in find(os.fsencode(photos)).photos:
                 digest = hashlib.sha256((photos / os.fsdecode(found.path)).read_bytes()).digest()
                 label = os.fsdecode(found.path).split("/")[0]
                 vector = rng.random(embedder.dim, np.float32)

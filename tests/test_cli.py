@@ -495,7 +495,11 @@ def test_other_settings_than_the_gallerys_are_refused_by_name(made, photos):
         (["search", "x.jpg"], 2, "HOUNDSIGHT_GALLERY"),
         (["search", "x.jpg", "-g", "absent"], 1, "houndsight index PHOTOS -g GALLERY"),
         (["index", "absent", "-g", "g", *LITE], 1, "absent: there is no such folder"),
-        (["index", "photos/pug/pug-0.jpg", "-g", "g", *LITE], 1, "is a file, not a folder"),
+        (
+            ["index", "photos/pug/pug-0.jpg", "-g", "g", *LITE],
+            1,
+            "is a file, neither folder nor archive",
+        ),
         (["index", "photos", "-g", "photos", *LITE], 1, "other things in it"),
         (["index", "photos", "-g", "g", "--model", "vgg"], 1, "efficientnet-lite0"),
         (["index", "photos", "-g", "g", "--labels", "no.csv", *LITE], 1, "no.csv"),

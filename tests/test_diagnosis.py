@@ -126,7 +126,8 @@ def test_a_gpu_is_asked_for_where_its_provider_is_installed(monkeypatch):
             return [p if isinstance(p, str) else p[0] for p in asked[-1]]
 
         def get_inputs(self):
-            return [type("Input", (), {"name": "pixels"})]
+            shape, kind = ["n", 3, 224, 224], "tensor(float)"
+            return [type("Input", (), {"name": "pixels", "shape": shape, "type": kind})]
 
         def get_outputs(self):
             return []

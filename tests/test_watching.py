@@ -216,7 +216,7 @@ def test_what_ends_it(photos, tmp_path, monkeypatch):
 
     with pytest.raises(InputError, match="there is no such folder"):
         first(tmp_path / "absent", tmp_path / "g")
-    with pytest.raises(InputError, match="is a file, not a folder"):
+    with pytest.raises(InputError, match="is a file, neither folder nor archive"):
         first(photos / "pug" / "pug-0.jpg", tmp_path / "g")
     with pytest.raises(InputError, match=r"no\.csv"):
         first(photos, tmp_path / "g", labels=str(tmp_path / "no.csv"))

@@ -22,7 +22,10 @@ __all__ = ["EXTRAS", "Diagnosis", "Extra", "Folder", "diagnose"]
 VNNI = {"avx512_vnni", "avx_vnni", "asimddp"}
 # What each extra of the package is for, and the modules that it brings.
 EXTRAS = {
+    "faiss": ("houndsight export to .faiss", ("faiss",)),
+    "keras": ("the model resnet50-keras, weights in .h5", ("h5py",)),
     "map": ("t-SNE in houndsight map", ("sklearn",)),
+    "parquet": ("houndsight export and import of .parquet, export for Milvus", ("pyarrow",)),
     "watch": ("houndsight watch", ("watchdog",)),
     "web": ("houndsight serve", ("fastapi", "prometheus_client", "python_multipart", "uvicorn")),
 }

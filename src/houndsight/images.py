@@ -1,4 +1,4 @@
-"""Photos on disk: finds them, reads their bytes, decodes them (preprocessing version 1)."""
+"""Photos on disk: reads their bytes, decodes them (preprocessing version 1)."""
 
 import contextlib
 import errno
@@ -6,27 +6,24 @@ import hashlib
 import io
 import os
 import stat
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from houndsight.errors import ImageError, InputError, printable
-from houndsight.types import Skipped
+from houndsight import archives
+from houndsight.errors import ImageError, printable
 
 __all__ = [
     "Decoded",
     "File",
-    "Found",
-    "Listing",
     "check_size",
     "decode",
     "extension",
-    "find",
     "is_photo",
+    "os_reason",
     "read",
     "thumbnail",
 ]
@@ -37,8 +34,6 @@ EXTENSIONS = frozenset(b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 MAX_BYTES = 1 << 30
 THUMBNAIL_SIZE = 256
-# Far deeper than people nest folders; Python's stack ends at about 490.
-MAX_DEPTH = 250
 # Pixels that are converted at once, in as many as 8 bytes each.
 STRIP = 1 << 22
 # EXIF 2.32, tag 0x0112: how the stored rows and columns are to be turned for viewing.
@@ -54,168 +49,13 @@ ORIENTATIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A file that by its name is a photo.
-
-    Attributes
-    ----------
-    path
-        Relative to the root.
-    size, mtime_ns
-        Bytes, and time of last change.
-    inode
-        Its number on its disk: neighbours often lie side by side.
-    """
-
-    path: bytes
-    size: int
-    mtime_ns: int
-    inode: int
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a folder holds.
-
-    Attributes
-    ----------
-    photos
-        The photos, sorted by path.
-    skipped
-        What is named like a photo but cannot be one, and folders that cannot be read.
-    unseen
-        Relative paths of folders that could not be read: nothing is known of what they hold.
-    passed_over
-        How many other files there are, by extension (``hidden`` for names that begin with a dot).
-    """
-
-    photos: list[Found] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    unseen: list[bytes] = field(default_factory=list)
-    passed_over: Counter[str] = field(default_factory=Counter)
-
-
 def is_photo(name: bytes) -> bool:
     """Return whether a file's name ends like that of a photo, in any case."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
-def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
-    """List the photos under a folder, links followed, sorted by path.
-
-    Parameters
-    ----------
-    root
-        The folder.
-    leave_out_with
-        Folders that hold a file of this name are left out, with all they hold.
-
-    Raises
-    ------
-    InputError
-        If the root is absent, no folder, or cannot be read.
-    """
-    try:
-        entries = _entries(root)
-    except FileNotFoundError:
-        raise InputError(
-            "there is no such folder", path=root, remedy="Check the path, or mount the drive"
-        ) from None
-    except NotADirectoryError:
-        raise InputError(
-            "is a file, not a folder", path=root, remedy="Name the folder that holds the photos"
-        ) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", path=root) from error
-    info = os.stat(root)
-    walk = _Walk(root, leave_out_with)
-    walk.folder(b"", entries, {(info.st_dev, info.st_ino)})
-    walk.listing.photos.sort(key=lambda found: found.path)
-    return walk.listing
-
-
-def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
-    with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
-
-
-class _Walk:
-    """One walk through a root, and what it found so far."""
-
-    def __init__(self, root: bytes, leave_out_with: bytes | None) -> None:
-        self.root = root
-        self.leave_out_with = leave_out_with
-        self.listing = Listing()
-        self.linked: set[tuple[int, int]] = set()
-
-    def folder(
-        self, inside: bytes, entries: list[os.DirEntry[bytes]], above: set[tuple[int, int]]
-    ) -> None:
-        """Add what one folder holds; `above` are the folders it lies in, itself included."""
-        listing = self.listing
-        if any(entry.name == self.leave_out_with for entry in entries):
-            return
-        for entry in entries:
-            path = os.path.join(inside, entry.name)
-            if entry.name.startswith(b"."):
-                listing.passed_over["hidden"] += 1
-                continue
-            try:
-                info = entry.stat()
-            except OSError as error:
-                # It may lead to a drive that is away: what was below it is not known to be gone.
-                listing.unseen.append(path)
-                if is_photo(entry.name) or error.errno == errno.ELOOP:
-                    self.skip(path, _os_reason(error))
-                else:
-                    listing.passed_over["broken link"] += 1
-                continue
-            if stat.S_ISDIR(info.st_mode):
-                self.inner(path, (info.st_dev, info.st_ino), above, linked=entry.is_symlink())
-            elif not is_photo(entry.name):
-                extension = os.path.splitext(entry.name)[1].decode("ascii", "replace").lower()
-                listing.passed_over[extension or "no extension"] += 1
-            elif not stat.S_ISREG(info.st_mode):
-                self.skip(path, "is no regular file (a pipe, socket or device)")
-            else:
-                listing.photos.append(Found(path, info.st_size, info.st_mtime_ns, info.st_ino))
-
-    def inner(
-        self, path: bytes, identity: tuple[int, int], above: set[tuple[int, int]], *, linked: bool
-    ) -> None:
-        """Go into a folder, unless that would lead round in a circle."""
-        listing = self.listing
-        if identity in above:
-            self.skip(path, "is a link that leads back to a folder it lies in")
-            return
-        if linked and identity in self.linked:
-            # Folders that link to each other would be walked along every path between them.
-            listing.passed_over["link to a folder that was listed by another link"] += 1
-            return
-        if len(above) > MAX_DEPTH:
-            self.skip(path, f"lies more than {MAX_DEPTH} folders deep")
-            listing.unseen.append(path)
-            return
-        try:
-            entries = _entries(os.path.join(self.root, path))
-        except OSError as error:
-            self.skip(path, f"a folder that {_os_reason(error)}")
-            listing.unseen.append(path)
-            return
-        if linked:
-            self.linked.add(identity)
-        before = len(listing.photos)
-        self.folder(path, entries, above | {identity})
-        if is_photo(path) and len(listing.photos) == before:
-            self.skip(path, "is a folder named like a photo, with no photo in it")
-
-    def skip(self, path: bytes, reason: str) -> None:
-        """Put a path on record that cannot be taken in."""
-        self.listing.skipped.append(Skipped(os.path.join(self.root, path), reason))
-
-
-def _os_reason(error: OSError) -> str:
+def os_reason(error: OSError) -> str:
+    """Return why the system refused a file, as the end of a sentence."""
     reasons = {
         errno.ENOENT: "is a link to a file that does not exist",
         errno.ELOOP: "is a link that leads to itself",
@@ -257,16 +97,28 @@ def read(path: bytes) -> File:
             if info.st_size > MAX_BYTES:
                 raise ImageError("is larger than 1 GiB, more than a photo can be", path=path)
             data = file.read(MAX_BYTES)
+    except NotADirectoryError as error:
+        within = archives.holder(path)
+        if within is None:
+            raise ImageError("there is no such file", path=path) from error
+        data, mtime_ns = archives.read(*within, MAX_BYTES + 1)
+        return _checked(File(data, mtime_ns), path)
     except FileNotFoundError as error:
         reason = "is a link to a file that does not exist" if os.path.islink(path) else None
         raise ImageError(reason or "there is no such file", path=path) from error
     except OSError as error:
-        raise ImageError(_os_reason(error), path=path) from error
-    if not data:
-        raise ImageError("is empty", path=path)
-    if len(data) != info.st_size:
+        raise ImageError(os_reason(error), path=path) from error
+    if len(data) != info.st_size and data:
         raise ImageError("changed while it was read", path=path) from OSError(errno.EAGAIN, "busy")
-    return File(data, info.st_mtime_ns)
+    return _checked(File(data, info.st_mtime_ns), path)
+
+
+def _checked(file: File, path: bytes) -> File:
+    if not file.data:
+        raise ImageError("is empty", path=path)
+    if len(file.data) > MAX_BYTES:
+        raise ImageError("is larger than 1 GiB, more than a photo can be", path=path)
+    return file
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from houndsight import images
 from houndsight.embedder import Embedder
 from houndsight.errors import ImageError, InputError, printable
 from houndsight.gallery import GALLERY_MARK, Entry, Gallery, Root, inside
-from houndsight.images import Found, Listing
 from houndsight.labels import Labeller, labeller
+from houndsight.listing import Found, Listing, find
 from houndsight.types import Item, Skipped
 
 __all__ = ["IndexReport", "Progress", "index"]
@@ -144,7 +144,7 @@ def index(
     elif Gallery.exists(gallery):
         with Gallery(gallery) as there:
             place = there.known_place(place)
-    listing = images.find(place, leave_out_with=GALLERY_MARK)
+    listing = find(place, leave_out_with=GALLERY_MARK)
     if not listing.photos:
         others = sum(listing.passed_over.values())
         raise InputError(

@@ -16,6 +16,7 @@ from houndsight.embedder import Embedder
 from houndsight.errors import ImageError, InputError, printable
 from houndsight.gallery import GALLERY_MARK, Gallery
 from houndsight.labels import folder_label, labeller
+from houndsight.listing import find, is_place
 from houndsight.types import Item, Skipped, Vectors
 
 __all__ = [
@@ -230,8 +231,8 @@ def _find(
     known = frozenset(gallery.labels()) if labels in (None, "folder") else frozenset()
     for name in names:
         path = os.path.abspath(os.fsencode(name))
-        if os.path.isdir(path):
-            listing = images.find(path, leave_out_with=GALLERY_MARK)
+        if is_place(path):
+            listing = find(path, leave_out_with=GALLERY_MARK)
             if not listing.photos:
                 raise InputError("holds no photo", path=path, remedy="Name a photo, or its folder")
             label_of, _ = labeller(labels or "none", path)
@@ -263,8 +264,11 @@ def _known(
 
 
 def _same_file(gallery: Gallery, item: Item, path: bytes) -> bool:
+    place = gallery.path_of(item)
     try:
-        return os.path.samefile(gallery.path_of(item), path)
+        return os.path.samefile(place, path)
+    except NotADirectoryError:  # one of them is in an archive
+        return os.path.realpath(place) == os.path.realpath(path)
     except OSError:
         return False
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from houndsight import images
 from houndsight.embedder import Embedder
 from houndsight.errors import GalleryBusy, GalleryError, HoundsightError, InputError
 from houndsight.gallery import GALLERY_MARK, Gallery
 from houndsight.indexing import IndexReport, Progress, index
+from houndsight.listing import find
 from houndsight.types import Skipped
 
 if TYPE_CHECKING:
@@ -99,7 +99,13 @@ def watch(
         What `index` raises, but for a folder without photos and a gallery that is busy.
     """
     place = os.path.abspath(os.fsencode(photos))
-    images.find(place)  # a wrong name is no folder that comes back
+    find(place)  # a wrong name is no folder that comes back
+    if not os.path.isdir(place):
+        raise InputError(
+            "is an archive, which nothing is added to",
+            path=place,
+            remedy="Index it once: houndsight index",
+        )
     load = cache(embedder or partial(_own, gallery))
     known: set[Skipped] | None = None
     seen: _Seen | None = None
@@ -141,7 +147,7 @@ def _anything(report: IndexReport) -> bool:
 
 
 def _look(place: bytes) -> _Seen:
-    listing = images.find(place, leave_out_with=GALLERY_MARK)
+    listing = find(place, leave_out_with=GALLERY_MARK)
     if not listing.photos:
         raise InputError("holds no photo", path=place, remedy="It is looked at again")
     return tuple((found.path, found.size, found.mtime_ns) for found in listing.photos)

@@ -76,7 +76,7 @@ def index(
     as_json: bool,
     **model: Any,
 ) -> int:
-    """Bring a gallery up to date with a folder of PHOTOS.
+    """Bring a gallery up to date with PHOTOS: a folder, or a .zip or .tar archive.
 
     Only photos that are new or have changed are embedded. Files that cannot be read are skipped
     and listed. With --dry-run photos are read, but not embedded.
@@ -136,13 +136,13 @@ def _narrowed(
     model: dict[str, Any],
 ) -> "Embedder":
     """Load an embedder with a narrower network, and say what that is worth."""
-    from houndsight import images
     from houndsight.gallery import GALLERY_MARK
     from houndsight.labels import labeller
+    from houndsight.listing import find
     from houndsight.precision import LEAST_OVERLAP, narrowed
 
     root = absolute(photos)
-    found = images.find(root, leave_out_with=GALLERY_MARK).photos
+    found = find(root, leave_out_with=GALLERY_MARK).photos
     label_of, _ = labeller(labels or "folder", root)
     with step_bar() as progress:
         made, report = narrowed(
@@ -216,13 +216,13 @@ def embed(images: tuple[str, ...], output: str, **model: Any) -> int:
 
 
 def _photos(names: tuple[str, ...]) -> tuple[list[bytes], list[Any]]:
-    from houndsight.images import find
+    from houndsight.listing import find, is_place
 
     paths: list[bytes] = []
     skipped: list[Any] = []
     for name in names:
         path = os.path.abspath(os.fsencode(name))
-        if not os.path.isdir(path):
+        if not is_place(path):
             paths.append(path)
             continue
         listing = find(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from houndsight.errors import InputError, printable
+from houndsight.listing import is_place
 from houndsight.stores import Store
 from houndsight.types import Item
 
@@ -68,9 +69,11 @@ class History:
         InputError
             If `old` is no root, or `new` is no folder or a root already.
         """
-        if not os.path.isdir(new):
+        if not is_place(new):
             raise InputError(
-                "there is no such folder", path=new, remedy="Name the folder as it is called now"
+                "there is no such folder or archive",
+                path=new,
+                remedy="Name the folder as it is called now",
             )
         with self.store.transaction():
             roots = self.store.documents("roots")["roots"]

@@ -1,0 +1,207 @@
+"""Photos in folders and archives: which there are, and what else lies there."""
+
+import errno
+import os
+import stat
+from collections import Counter
+from dataclasses import dataclass, field
+
+from houndsight import archives
+from houndsight.errors import InputError
+from houndsight.images import is_photo, os_reason
+from houndsight.types import Skipped
+
+__all__ = ["Found", "Listing", "find", "is_place"]
+
+# Far deeper than people nest folders; Python's stack ends at about 490.
+MAX_DEPTH = 250
+# What macOS puts into archives beside the files.
+RESOURCES = b"__MACOSX"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that by its name is a photo.
+
+    Attributes
+    ----------
+    path
+        Relative to the root.
+    size, mtime_ns
+        Bytes, and time of last change.
+    inode
+        Its number on its disk: neighbours often lie side by side.
+    """
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a folder holds.
+
+    Attributes
+    ----------
+    photos
+        The photos, sorted by path.
+    skipped
+        What is named like a photo but cannot be one, and folders that cannot be read.
+    unseen
+        Relative paths of folders that could not be read: nothing is known of what they hold.
+    passed_over
+        How many other files there are, by extension (``hidden`` for names that begin with a dot).
+    """
+
+    photos: list[Found] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    unseen: list[bytes] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)
+
+
+def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
+    """List the photos under a folder, links followed, or in an archive; sorted by path.
+
+    Parameters
+    ----------
+    root
+        The folder, or a .zip or .tar file.
+    leave_out_with
+        Folders that hold a file of this name are left out, with all they hold.
+
+    Raises
+    ------
+    InputError
+        If the root is absent, neither folder nor archive, or cannot be read.
+    """
+    if archives.is_archive(root):
+        return _in_archive(root)
+    try:
+        entries = _entries(root)
+    except FileNotFoundError:
+        raise InputError(
+            "there is no such folder", path=root, remedy="Check the path, or mount the drive"
+        ) from None
+    except NotADirectoryError:
+        raise InputError(
+            "is a file, neither folder nor archive",
+            path=root,
+            remedy="Name the folder that holds the photos, or a .zip or .tar file",
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path=root) from error
+    info = os.stat(root)
+    walk = _Walk(root, leave_out_with)
+    walk.folder(b"", entries, {(info.st_dev, info.st_ino)})
+    walk.listing.photos.sort(key=lambda found: found.path)
+    return walk.listing
+
+
+def is_place(path: bytes) -> bool:
+    """Return whether a path is one of many photos: a folder, or an archive."""
+    return os.path.isdir(path) or archives.is_archive(path)
+
+
+def _in_archive(root: bytes) -> Listing:
+    listing = Listing()
+    for member in archives.members(root):
+        parts = member.path.split(b"/")
+        if any(part in (b"", b".", b"..") for part in parts):
+            # No path that could be found again below the archive's own.
+            if is_photo(member.path):
+                path = os.path.join(root, member.path.lstrip(b"/"))
+                listing.skipped.append(Skipped(path, "has a name that is no path in an archive"))
+        elif parts[0] == RESOURCES or any(part.startswith(b".") for part in parts):
+            listing.passed_over["hidden"] += 1
+        elif is_photo(member.path):
+            listing.photos.append(Found(member.path, member.size, member.mtime_ns, member.offset))
+        else:
+            listing.passed_over[_ending(member.path)] += 1
+    listing.photos.sort(key=lambda found: found.path)
+    return listing
+
+
+def _ending(name: bytes) -> str:
+    extension = os.path.splitext(name)[1].decode("ascii", "replace").lower()
+    return extension or "no extension"
+
+
+def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+class _Walk:
+    """One walk through a root, and what it found so far."""
+
+    def __init__(self, root: bytes, leave_out_with: bytes | None) -> None:
+        self.root = root
+        self.leave_out_with = leave_out_with
+        self.listing = Listing()
+        self.linked: set[tuple[int, int]] = set()
+
+    def folder(
+        self, inside: bytes, entries: list[os.DirEntry[bytes]], above: set[tuple[int, int]]
+    ) -> None:
+        """Add what one folder holds; `above` are the folders it lies in, itself included."""
+        listing = self.listing
+        if any(entry.name == self.leave_out_with for entry in entries):
+            return
+        for entry in entries:
+            path = os.path.join(inside, entry.name)
+            if entry.name.startswith(b"."):
+                listing.passed_over["hidden"] += 1
+                continue
+            try:
+                info = entry.stat()
+            except OSError as error:
+                # It may lead to a drive that is away: what was below it is not known to be gone.
+                listing.unseen.append(path)
+                if is_photo(entry.name) or error.errno == errno.ELOOP:
+                    self.skip(path, os_reason(error))
+                else:
+                    listing.passed_over["broken link"] += 1
+                continue
+            if stat.S_ISDIR(info.st_mode):
+                self.inner(path, (info.st_dev, info.st_ino), above, linked=entry.is_symlink())
+            elif not is_photo(entry.name):
+                listing.passed_over[_ending(entry.name)] += 1
+            elif not stat.S_ISREG(info.st_mode):
+                self.skip(path, "is no regular file (a pipe, socket or device)")
+            else:
+                listing.photos.append(Found(path, info.st_size, info.st_mtime_ns, info.st_ino))
+
+    def inner(
+        self, path: bytes, identity: tuple[int, int], above: set[tuple[int, int]], *, linked: bool
+    ) -> None:
+        """Go into a folder, unless that would lead round in a circle."""
+        listing = self.listing
+        if identity in above:
+            self.skip(path, "is a link that leads back to a folder it lies in")
+            return
+        if linked and identity in self.linked:
+            # Folders that link to each other would be walked along every path between them.
+            listing.passed_over["link to a folder that was listed by another link"] += 1
+            return
+        if len(above) > MAX_DEPTH:
+            self.skip(path, f"lies more than {MAX_DEPTH} folders deep")
+            listing.unseen.append(path)
+            return
+        try:
+            entries = _entries(os.path.join(self.root, path))
+        except OSError as error:
+            self.skip(path, f"a folder that {os_reason(error)}")
+            listing.unseen.append(path)
+            return
+        if linked:
+            self.linked.add(identity)
+        before = len(listing.photos)
+        self.folder(path, entries, above | {identity})
+        if is_photo(path) and len(listing.photos) == before:
+            self.skip(path, "is a folder named like a photo, with no photo in it")
+
+    def skip(self, path: bytes, reason: str) -> None:
+        """Put a path on record that cannot be taken in."""
+        self.listing.skipped.append(Skipped(os.path.join(self.root, path), reason))
