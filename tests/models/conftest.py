@@ -28,6 +28,7 @@ class Case:
 
 
 RESNET = ResNet(name="small", blocks=(2, 1, 2), width=4, expansion=2)
+BASIC = ResNet(name="small-basic", blocks=(2, 1, 2), width=4, expansion=1, basic=True)
 LITE = EfficientNetLite(
     name="small-lite",
     stem=8,
@@ -41,10 +42,12 @@ LITE = EfficientNetLite(
 )
 
 
-@pytest.fixture(scope="session", params=["resnet", "efficientnet-lite"])
+@pytest.fixture(scope="session", params=["resnet", "basic", "efficientnet-lite"])
 def case(request):
     if request.param == "resnet":
         return Case(RESNET, random_weights(RESNET), resnet)
+    if request.param == "basic":
+        return Case(BASIC, random_weights(BASIC), resnet)
     return Case(LITE, random_weights(LITE), efficientnet_lite)
 
 

@@ -72,10 +72,14 @@ def resnet(net, weights, x):
         for index in range(count):
             at = f"layer{stage + 1}.{index}."
             stride = 2 if stage > 0 and index == 0 else 1
-            y = relu(layer(x, at, "conv1", "bn1"))
-            y = relu(layer(y, at, "conv2", "bn2", stride=stride, pads=one))
-            y = layer(y, at, "conv3", "bn3")
-            if index == 0:
+            if net.basic:
+                y = relu(layer(x, at, "conv1", "bn1", stride=stride, pads=one))
+                y = layer(y, at, "conv2", "bn2", pads=one)
+            else:
+                y = relu(layer(x, at, "conv1", "bn1"))
+                y = relu(layer(y, at, "conv2", "bn2", stride=stride, pads=one))
+                y = layer(y, at, "conv3", "bn3")
+            if stride == 2 or x.shape[1] != y.shape[1]:
                 x = layer(x, at, "downsample.0", "downsample.1", stride=stride)
             x = relu(x + y)
     return x

@@ -72,6 +72,17 @@ def test_a_failed_fetch_leaves_nothing_and_tells_why(
     assert fetch(model).read_bytes() == CONTENT
 
 
+def test_a_sha256_decides_and_the_size_may_be_rounded(model, server):
+    rounded = dataclasses.replace(model, size=model.size - 500)
+    assert fetch(rounded).read_bytes() == CONTENT
+    assert fetch(rounded).read_bytes() == CONTENT
+    assert server.requests == 1
+    by_md5 = {"sha256": None, "md5": hashlib.md5(CONTENT).hexdigest(), "filename": "other.pth"}
+    assert fetch(dataclasses.replace(model, **by_md5)).read_bytes() == CONTENT
+    with pytest.raises(WeightsUnavailable, match="has 24,323 bytes, not the 23,823 expected"):
+        fetch(dataclasses.replace(rounded, **by_md5))
+
+
 @pytest.mark.parametrize("first", [("cut", CONTENT), ("status", 500)])
 def test_a_passing_failure_is_tried_again(model, server, first):
     server.answers = [first, ("whole", CONTENT)]

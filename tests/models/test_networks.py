@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from plain_networks import random_weights, resnet
 
 from houndsight.errors import CheckpointError, ModelError
 from houndsight.models import weights as weights_module
@@ -95,8 +96,43 @@ def test_every_model_of_the_catalogue_has_its_architecture():
         assert len(digest) == {"sha256": 64, "md5": 32}[kind]
 
 
+# Parameters as torchvision's documentation gives them, less the classifier's (dim + 1) x 1000; and
+# the number of weight layers that gives each its name, less the classifier and with the shortcuts'.
+@pytest.mark.parametrize(
+    ("name", "parameters", "convolutions"),
+    [
+        ("resnet18", 11_689_512, 17 + 3),
+        ("resnet34", 21_797_672, 33 + 3),
+        ("resnet50", 25_557_032, 49 + 4),
+        ("resnet101", 44_549_160, 100 + 4),
+        ("resnet152", 60_192_808, 151 + 4),
+    ],
+)
+def test_torchvision_s_resnets_have_their_tensors(name, parameters, convolutions):
+    net, entry = architecture(name), spec(name)
+    shapes = net.expected()
+    learned = {n: s for n, s in shapes.items() if "running" not in n}
+    assert sum(math.prod(shape) for shape in learned.values()) == parameters - (net.dim + 1) * 1000
+    assert sum(len(shape) == 4 for shape in shapes.values()) == convolutions
+    assert ("layer1.0.downsample.0.weight" in shapes) == (not net.basic)
+    assert entry.url.endswith(f"/{entry.filename}")
+    assert entry.filename == f"{name}-{entry.sha256[:8]}.pth"
+    # A file holds its tensors, four bytes a number, and hardly anything else.
+    numbers = sum(math.prod(shape) for shape in shapes.values()) + (net.dim + 1) * 1000
+    assert 0 < entry.size - 4 * numbers < 600 * len(shapes)
+
+
+def test_resnet18_at_its_real_size_agrees_with_a_plain_computation(pixels):
+    net = architecture("resnet18")
+    weights = random_weights(net)
+    x = pixels(1, 3, 64, 64)
+    (found,) = OnnxRuntime(net.graph(weights)).run(x, ["map"])
+    expected = resnet(net, weights, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
 def test_unknown_names_are_told_with_the_known_ones():
-    with pytest.raises(ModelError, match=r"no model is called 'vgg'.*efficientnet-lite0, resnet50"):
+    with pytest.raises(ModelError, match=r"no model is called 'vgg'.*efficientnet-lite0, resnet101, .*resnet50"):
         spec("vgg")
     with pytest.raises(ModelError, match=r"no architecture is called 'vgg'.*resnet50"):
         architecture("vgg")

@@ -44,7 +44,11 @@ class Architecture(Protocol):
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
+        "resnet18": ResNet("resnet18", blocks=(2, 2, 2, 2), expansion=1, basic=True),
+        "resnet34": ResNet("resnet34", blocks=(3, 4, 6, 3), expansion=1, basic=True),
         "resnet50": ResNet(),
+        "resnet101": ResNet("resnet101", blocks=(3, 4, 23, 3)),
+        "resnet152": ResNet("resnet152", blocks=(3, 8, 36, 3)),
         "resnet50-keras": KerasResNet(),
         "efficientnet-lite0": EfficientNetLite(),
     }

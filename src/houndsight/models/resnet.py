@@ -1,7 +1,8 @@
-"""ResNets with bottleneck blocks, in torchvision's layout.
+"""ResNets in torchvision's layout, of bottleneck blocks or of basic ones.
 
-He et al., "Deep Residual Learning for Image Recognition", 2015. A block that halves the map does so
-in its 3 x 3 convolution as in torchvision, or in its first 1 x 1 convolution as in the paper.
+He et al., "Deep Residual Learning for Image Recognition", 2015. A bottleneck that halves the map
+does so in its 3 x 3 convolution as in torchvision, or in its first 1 x 1 convolution as in the
+paper; a basic block, of two 3 x 3 convolutions, in its first.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _NORM: Final = ("weight", "bias", "running_mean", "running_var")
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """One bottleneck: its prefix in the checkpoint, its channels, its stride."""
+    """One block: its prefix in the checkpoint, its channels, its stride."""
 
     prefix: str
     inputs: int
@@ -32,6 +33,14 @@ class _Block:
     outputs: int
     stride: int
     projected: bool  # whether the shortcut has a convolution
+
+
+@dataclass(frozen=True, slots=True)
+class _Convolution:
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +52,17 @@ class ResNet:
     name
         For messages.
     blocks
-        Bottlenecks in each stage; every stage but the first halves the map.
+        Blocks in each stage; every stage but the first halves the map.
     width
         Channels after the stem; doubled by every stage.
     expansion
-        Output channels of a bottleneck, in multiples of its width.
+        Output channels of a block, in multiples of its width.
+    basic
+        Whether blocks are basic ones, as in ResNet-18 and 34.
     epsilon
         What batch norms add to the variance; `torch.nn.BatchNorm2d`'s default.
     strided
-        Which convolution of a block halves the map, 1 or 2.
+        Which convolution of a bottleneck halves the map, 1 or 2.
     biases
         Whether convolutions have a bias of their own.
     """
@@ -60,6 +71,7 @@ class ResNet:
     blocks: tuple[int, ...] = (3, 4, 6, 3)
     width: int = 64
     expansion: int = 4
+    basic: bool = False
     epsilon: float = 1e-5
     strided: int = 2
     biases: bool = False
@@ -82,9 +94,21 @@ class ResNet:
                     width=width,
                     outputs=width * self.expansion,
                     stride=2 if stage and not index else 1,
-                    projected=not index,
+                    projected=not index and (stage > 0 or inputs != width * self.expansion),
                 )
                 inputs = width * self.expansion
+
+    def _convolutions(self, block: _Block) -> list[_Convolution]:
+        """Return the convolutions of a block, one after another."""
+        inputs, width, outputs, stride = block.inputs, block.width, block.outputs, block.stride
+        if self.basic:
+            return [_Convolution(inputs, width, 3, stride), _Convolution(width, outputs, 3, 1)]
+        first, second = (stride, 1) if self.strided == 1 else (1, stride)
+        return [
+            _Convolution(inputs, width, 1, first),
+            _Convolution(width, width, 3, second),
+            _Convolution(width, outputs, 1, 1),
+        ]
 
     def expected(self) -> dict[str, tuple[int, ...]]:
         """Return name and shape of every tensor that is used."""
@@ -99,9 +123,8 @@ class ResNet:
         layer("conv1", "bn1", self.width, 3, 7)
         for block in self._blocks():
             at = block.prefix
-            layer(f"{at}.conv1", f"{at}.bn1", block.width, block.inputs, 1)
-            layer(f"{at}.conv2", f"{at}.bn2", block.width, block.width, 3)
-            layer(f"{at}.conv3", f"{at}.bn3", block.outputs, block.width, 1)
+            for n, one in enumerate(self._convolutions(block), start=1):
+                layer(f"{at}.conv{n}", f"{at}.bn{n}", one.outputs, one.inputs, one.kernel)
             if block.projected:
                 layer(f"{at}.downsample.0", f"{at}.downsample.1", block.outputs, block.inputs, 1)
         return shapes
@@ -144,13 +167,17 @@ class ResNet:
         x = net.relu(net.conv("pixels", "conv1", "bn1", strides=[2, 2], pads=[3, 3, 3, 3]))
         x = net.node("MaxPool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         for block in self._blocks():
-            at, strides = block.prefix, [block.stride, block.stride]
-            first, second = (strides, [1, 1]) if self.strided == 1 else ([1, 1], strides)
-            shortcut = x
+            at, shortcut = block.prefix, x
             if block.projected:
+                strides = [block.stride, block.stride]
                 shortcut = net.conv(x, f"{at}.downsample.0", f"{at}.downsample.1", strides=strides)
-            x = net.relu(net.conv(x, f"{at}.conv1", f"{at}.bn1", strides=first))
-            x = net.conv(x, f"{at}.conv2", f"{at}.bn2", strides=second, pads=[1, 1, 1, 1])
-            x = net.conv(net.relu(x), f"{at}.conv3", f"{at}.bn3")
+            for n, one in enumerate(self._convolutions(block), start=1):
+                x = net.conv(
+                    net.relu(x) if n > 1 else x,
+                    f"{at}.conv{n}",
+                    f"{at}.bn{n}",
+                    strides=[one.stride, one.stride],
+                    pads=[one.kernel // 2] * 4,
+                )
             x = net.relu(net.node("Add", [x, shortcut]))
         return net.finish(x, self.dim)

@@ -45,7 +45,8 @@ class ModelSpec:
     filename
         Path of the weights' file: within `package`, or its name in the cache.
     size, sha256
-        Bytes of that file, and their SHA-256 in hexadecimal; ``None`` where none is known.
+        Bytes of that file, and their SHA-256 in hexadecimal. It is ``None`` where none is known;
+        where it is known it decides, and the size may be rounded.
     package
         The Python package that carries the weights; ``None`` if they must be fetched.
     input_size
@@ -98,30 +99,57 @@ class ModelSpec:
         return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5 or "")
 
 
+def _torchvision(depth: int, sha256: str, size: int, dim: int) -> ModelSpec:
+    """Return a ResNet of torchvision's, with its IMAGENET1K_V1 weights."""
+    filename = f"resnet{depth}-{sha256[:8]}.pth"
+    return ModelSpec(
+        name=f"resnet{depth}",
+        architecture=f"resnet{depth}",
+        url=f"https://download.pytorch.org/models/{filename}",
+        filename=filename,
+        size=size,
+        sha256=sha256,
+        package=None,
+        input_size=224,
+        resize="squash",
+        scale=1 / 255,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        channels="RGB",
+        layer="avg_pool",
+        dim=dim,
+        licence="BSD-3-Clause",
+        about=f"ResNet-{depth}, torchvision's IMAGENET1K_V1 weights, fetched once",
+        trained_on="ImageNet (ILSVRC-2012)",
+    )
+
+
+# torchvision publishes the first 8 digits of a SHA-256, in the file's name. The others are as people
+# state them who have the file; if they were wrong, the file would be refused. The sizes of the two
+# largest are torchvision's `_file_size`, in thousandths of a MiB.
+_RESNETS = (
+    _torchvision(
+        50, "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a", 102_530_333, 2048
+    ),
+    _torchvision(
+        18, "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec", 46_830_571, 512
+    ),
+    _torchvision(
+        34, "b627a593bcbe140c234610266fe4f8ae95ea42fc881d091c9b6052e6b1d0590f", 87_319_819, 512
+    ),
+    _torchvision(
+        101, "63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a", 178_793_742, 2048
+    ),
+    _torchvision(
+        152, "394f9c45966e3651a89bbb78a48410a6755854ce4a5ab64927cf1c7247f85e58", 241_627_562, 2048
+    ),
+)
+
 CATALOGUE: Mapping[str, ModelSpec] = MappingProxyType(
     {
         entry.name: entry
         for entry in (
-            ModelSpec(
-                name="resnet50",
-                architecture="resnet50",
-                url="https://download.pytorch.org/models/resnet50-0676ba61.pth",
-                filename="resnet50-0676ba61.pth",
-                size=102_530_333,
-                sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
-                package=None,
-                input_size=224,
-                resize="squash",
-                scale=1 / 255,
-                mean=(0.485, 0.456, 0.406),
-                std=(0.229, 0.224, 0.225),
-                channels="RGB",
-                layer="avg_pool",
-                dim=2048,
-                licence="BSD-3-Clause",
-                about="ResNet-50, torchvision's IMAGENET1K_V1 weights, fetched once",
-                trained_on="ImageNet (ILSVRC-2012)",
-            ),
+            *_RESNETS,
             ModelSpec(
                 name="resnet50-keras",
                 architecture="resnet50-keras",

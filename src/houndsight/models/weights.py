@@ -2,7 +2,7 @@
 
 In the cache:
 
-- ``weights/<name of the published file>``: fetched, verified by size and digest;
+- ``weights/<name of the published file>``: fetched, verified by digest (an MD5: and by size);
 - ``weights/<digest>.safetensors``: kept copies of weights that a person gave as a file;
 - ``partial/``: files being written; ``lock``: held while one is.
 """
@@ -109,7 +109,9 @@ def _there(path: Path) -> bool:
 
 def _intact(path: Path, spec: ModelSpec) -> bool:
     kind, digest = spec.checksum
-    return _there(path) and path.stat().st_size == spec.size and file_digest(path, kind) == digest
+    if not _there(path) or (kind != "sha256" and path.stat().st_size != spec.size):
+        return False
+    return file_digest(path, kind) == digest
 
 
 def locate(spec: ModelSpec) -> Path | None:
@@ -195,7 +197,7 @@ def _checked(spec: ModelSpec, path: Path) -> Weights:
 def load(spec: ModelSpec, weights: Path | None = None, progress: Progress | None = None) -> Weights:
     """Read a model's weights: from a file that a person gives, or else the published ones.
 
-    The published file is verified by size and digest each time. If it is not there, or is damaged
+    The published file is verified by its digest each time. If it is not there, or is damaged
     in the cache, it is fetched.
 
     Parameters
