@@ -128,7 +128,7 @@ def test_what_cannot_be_judged_is_left_out(gallery):
 
 def test_no_label_and_one_label(gallery):
     put(gallery, on_a_line(0, 1), [None, None])
-    with pytest.raises(InputError, match="holds no labelled photo"):
+    with pytest.raises(InputError, match="holds 0 labelled photos; two are needed"):
         outliers(gallery)
     gallery.set_labels({item.id: "a" for item in gallery.items()}, source="user")
     assert [one.suggested for one in outliers(gallery, metric="paper")] == [None, None]

@@ -122,7 +122,7 @@ def test_a_foreign_vector_and_a_senseless_k_are_refused(gallery, tmp_path):
         gallery.search(Vectors(np.zeros((1, DIM), np.float32), "other"))
     with pytest.raises(InputError, match="k is 0"):
         gallery.search(vectors_of(gallery, np.zeros((1, DIM))), 0)
-    with pytest.raises(FingerprintMismatch, match="preprocessing"):
+    with pytest.raises(FingerprintMismatch, match=r"settings: size \(32, not 64\)\."):
         gallery.check(fake_embedder(image_size=64))
 
 

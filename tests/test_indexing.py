@@ -335,7 +335,7 @@ def test_what_was_removed_by_hand_stays_out(run, place, tmp_path):
 
 def test_another_embedder_and_a_second_indexer_are_refused(run, place, tmp_path):
     run()
-    with pytest.raises(FingerprintMismatch, match="preprocessing"):
+    with pytest.raises(FingerprintMismatch, match=r"settings: size \(32, not 64\)\."):
         index(place, tmp_path / "gallery", embedder=fake_embedder(image_size=64))
     gallery = Gallery(tmp_path / "gallery")
     with gallery, gallery.appending(), pytest.raises(GalleryBusy, match="Wait until it is done"):

@@ -68,6 +68,10 @@ def add_photo(
     if label is not None and text is None:
         raise InputError("the label is empty", remedy="Leave it out for a photo without a label")
     path = os.path.abspath(os.fsencode(photo))
+    if os.path.isdir(path):
+        raise InputError(
+            "is a folder, not a photo", path=path, remedy="Take in folders with houndsight index"
+        )
     file = images.read(path)
     digest = file.digest
     gallery.check_new(path, digest)  # before what takes long; once more when it is stored

@@ -70,7 +70,9 @@ def lay_out(
     every = gallery.items()
     if len(every) < 3:
         raise InputError(
-            f"holds {len(every)} photos; a picture of the gallery needs three", path=gallery.place
+            f"holds {len(every)} photos; a picture of the gallery needs three",
+            path=gallery.place,
+            remedy="Index more photos",
         )
     items = _some(every, limit, seed)
     x = gallery.space(metric)(gallery.vectors(items).values).astype(np.float64)

@@ -81,9 +81,9 @@ def outliers(
     """
     name = gallery.named(metric)
     items = [item for item in gallery.items() if item.label is not None]
-    if not items:
+    if len(items) < 2:
         raise InputError(
-            "holds no labelled photo",
+            f"holds {len(items)} labelled photos; two are needed",
             path=gallery.place,
             remedy="Give labels with houndsight index --labels, or houndsight label",
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from houndsight.errors import InputError
+from houndsight.errors import InputError, unwritable
 
 __all__ = ["draft", "draft_folder"]
 
@@ -29,7 +29,7 @@ def draft(path: Path) -> Iterator[Path]:
         if not special:
             unfinished.replace(path)
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", path=path) from error
+        raise unwritable(path, error) from error
     finally:
         if not special:
             unfinished.unlink(missing_ok=True)
@@ -54,6 +54,6 @@ def draft_folder(path: Path) -> Iterator[Path]:
         yield unfinished
         unfinished.replace(path)
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", path=path) from error
+        raise unwritable(path, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -180,7 +180,7 @@ class Embedder:
         from houndsight.models.architectures import architecture
         from houndsight.models.weights import keep, load
 
-        facts = spec(model)
+        facts = _catalogued(model)
         # Settings are judged before anything is downloaded.
         Preprocessing(image_size or facts.input_size, resize or facts.resize, 1, (0,) * 3, (1,) * 3)
         file = None if weights is None else Path(weights)
@@ -455,7 +455,7 @@ class Embedder:
         try:
             return self._shape(path)
         except ImageError as error:
-            return _Photo(path, None, error.cause)
+            return _Photo(path, None, error.reason)
 
     def stream(
         self, sources: Iterable[S], prepare: Callable[[S], P]
@@ -511,6 +511,16 @@ class Embedder:
         return vectors
 
 
+def _catalogued(model: str) -> ModelSpec:
+    """Return a model of the catalogue; the error says that there can be others."""
+    try:
+        return spec(model)
+    except ModelError as error:
+        raise ModelError(
+            error.cause, remedy=f"{error.remedy}; or name a file that ends in .onnx"
+        ) from None
+
+
 def _digest(network: bytes) -> str:
     return hashlib.sha256(network).hexdigest()
 
@@ -526,8 +536,16 @@ def fingerprint_of(made_of: Mapping[str, Any]) -> str:
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     """Name what differs between two embedders' settings, as ``name (theirs, not ours)``."""
+    first, second = _plain(theirs), _plain(ours)
     return ", ".join(
-        f"{name} ({theirs.get(name)}, not {ours.get(name)})"
-        for name in sorted({*theirs, *ours})
-        if theirs.get(name) != ours.get(name)
+        f"{name} ({first.get(name)}, not {second.get(name)})"
+        for name in sorted({*first, *second})
+        if first.get(name) != second.get(name)
     )
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they are kept, those within others by their own names."""
+    kept: dict[str, Any] = json.loads(json.dumps(settings))
+    within = kept.pop("preprocessing", None) or {}
+    return {**kept, **{("preprocessing" if n == "version" else n): v for n, v in within.items()}}

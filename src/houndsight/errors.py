@@ -31,6 +31,7 @@ __all__ = [
     "NotAGallery",
     "WeightsUnavailable",
     "printable",
+    "unwritable",
 ]
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -71,9 +72,23 @@ class HoundsightError(Exception):
         message = cause if path is None else f"{printable(path)}: {cause}"
         super().__init__(message if remedy is None else f"{message}. {remedy}")
 
+    @property
+    def reason(self) -> str:
+        """What is wrong and what to do, for where the file is named already."""
+        return self.cause if self.remedy is None else f"{self.cause}. {self.remedy}"
+
 
 class InputError(HoundsightError):
     """An argument, folder or file that cannot be used as asked."""
+
+
+def unwritable(path: AnyPath, error: Exception) -> InputError:
+    """Return what to raise for a file or folder that cannot be written, for the system's reason."""
+    return InputError(
+        f"cannot be written: {getattr(error, 'strerror', None) or error}",
+        path=path,
+        remedy="Name one in a folder that can be written",
+    )
 
 
 class ImageError(HoundsightError):

@@ -105,7 +105,9 @@ def read(path: bytes) -> File:
         return _checked(File(data, mtime_ns), path)
     except FileNotFoundError as error:
         reason = "is a link to a file that does not exist" if os.path.islink(path) else None
-        raise ImageError(reason or "there is no such file", path=path) from error
+        raise ImageError(
+            reason or "there is no such file", path=path, remedy="Check the name"
+        ) from error
     except OSError as error:
         raise ImageError(os_reason(error), path=path) from error
     if len(data) != info.st_size and data:

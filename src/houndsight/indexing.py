@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from houndsight import images
 from houndsight.embedder import Embedder
 from houndsight.errors import ImageError, InputError, printable
-from houndsight.gallery import GALLERY_MARK, Entry, Gallery, Root, inside
+from houndsight.gallery import Entry, Gallery, Root, find_photos, inside
 from houndsight.labels import Labeller, labeller
-from houndsight.listing import Found, Listing, find
+from houndsight.listing import Found, Listing
 from houndsight.types import Item, Skipped
 
 __all__ = ["IndexReport", "Progress", "index"]
@@ -131,7 +131,7 @@ def index(
     Raises
     ------
     InputError
-        If the folder is absent or holds no photo, or labels cannot be read.
+        If the folder is absent, a gallery, or holds no photo, or labels cannot be read.
     GalleryBusy
         If another process is adding photos.
     FingerprintMismatch
@@ -144,7 +144,7 @@ def index(
     elif Gallery.exists(gallery):
         with Gallery(gallery) as there:
             place = there.known_place(place)
-    listing = find(place, leave_out_with=GALLERY_MARK)
+    listing = find_photos(place)
     if not listing.photos:
         others = sum(listing.passed_over.values())
         raise InputError(

@@ -107,6 +107,13 @@ def _check(galleries: Sequence[Gallery]) -> None:
         seen.add(place)
         if gallery.fingerprint != galleries[0].fingerprint:
             first = galleries[0]
+            if gallery.foreign is not None or first.foreign is not None:
+                raise FingerprintMismatch(
+                    f"holds other vectors than {printable(first.place)}: those of "
+                    f"{printable(gallery.model)}, not of {printable(first.model)}",
+                    path=gallery.place,
+                    remedy="Vectors made elsewhere can be merged with the very same only",
+                )
             raise FingerprintMismatch(
                 f"was made with other settings than {printable(first.place)}: "
                 + differences(gallery.settings["made_of"], first.settings["made_of"]),

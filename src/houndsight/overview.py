@@ -51,7 +51,8 @@ def galleries(folder: str | bytes | os.PathLike[str]) -> Iterator[Summary]:
     """
     top = os.fsencode(folder)
     if not os.path.isdir(top):
-        raise InputError("there is no such folder", path=top)
+        cause = "is a file, not a folder" if os.path.exists(top) else "there is no such folder"
+        raise InputError(cause, path=top, remedy="Name a folder that has galleries below it")
     for place, folders, files in os.walk(top):
         if GALLERY_MARK in files:
             folders.clear()  # there is no gallery in a gallery

@@ -14,9 +14,9 @@ from houndsight import images
 from houndsight.cropping import WHOLE, View
 from houndsight.embedder import Embedder
 from houndsight.errors import ImageError, InputError, printable
-from houndsight.gallery import GALLERY_MARK, Gallery
+from houndsight.gallery import Gallery, find_photos
 from houndsight.labels import folder_label, labeller
-from houndsight.listing import find, is_place
+from houndsight.listing import is_place
 from houndsight.types import Item, Skipped, Vectors
 
 __all__ = [
@@ -147,8 +147,7 @@ def read_queries(
             image = view(photo.image, (photo.width, photo.height), shape.mean_colour)
             return _known(gallery, query, file.digest, shape(image), guess=labels is None)
         except (ImageError, InputError) as error:
-            remedy = "" if error.remedy is None else f". {error.remedy}"
-            return _Unread(Skipped(query.path, error.cause + remedy))
+            return _Unread(Skipped(query.path, error.reason))
 
     wanted = [one for one in found if isinstance(one, Query)]
     for batch in embedder.stream(wanted, read):
@@ -232,7 +231,7 @@ def _find(
     for name in names:
         path = os.path.abspath(os.fsencode(name))
         if is_place(path):
-            listing = find(path, leave_out_with=GALLERY_MARK)
+            listing = find_photos(path)
             if not listing.photos:
                 raise InputError("holds no photo", path=path, remedy="Name a photo, or its folder")
             label_of, _ = labeller(labels or "none", path)
@@ -240,6 +239,12 @@ def _find(
                 photo = os.path.join(path, found.path)
                 yield Query(photo, label_of(found.path) or _guess(photo, known))
             yield from listing.skipped
+        elif ID.fullmatch(os.fsencode(name)) and not os.path.lexists(path):
+            yield Skipped(
+                path,
+                "there is no such file, and no photo of this id in the gallery. "
+                "houndsight search --json and export show ids",
+            )
         else:
             label_of, _ = labeller(labels or "none", os.path.dirname(path))
             yield Query(path, label_of(os.path.basename(path)) or _guess(path, known))

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from houndsight.embedder import Embedder
 from houndsight.errors import GalleryBusy, GalleryError, HoundsightError, InputError
-from houndsight.gallery import GALLERY_MARK, Gallery
+from houndsight.gallery import Gallery, find_photos
 from houndsight.indexing import IndexReport, Progress, index
-from houndsight.listing import find
 from houndsight.types import Skipped
 
 if TYPE_CHECKING:
@@ -92,14 +91,14 @@ def watch(
     Raises
     ------
     InputError
-        If there is no such folder at the start.
+        If there is no such folder at the start, or it is a gallery.
     GalleryError
         If the system cannot watch it, or watchdog (the extra ``watch``) is not installed.
     HoundsightError
         What `index` raises, but for a folder without photos and a gallery that is busy.
     """
     place = os.path.abspath(os.fsencode(photos))
-    find(place)  # a wrong name is no folder that comes back
+    find_photos(place)  # a wrong name is no folder that comes back
     if not os.path.isdir(place):
         raise InputError(
             "is an archive, which nothing is added to",
@@ -147,7 +146,7 @@ def _anything(report: IndexReport) -> bool:
 
 
 def _look(place: bytes) -> _Seen:
-    listing = find(place, leave_out_with=GALLERY_MARK)
+    listing = find_photos(place)
     if not listing.photos:
         raise InputError("holds no photo", path=place, remedy="It is looked at again")
     return tuple((found.path, found.size, found.mtime_ns) for found in listing.photos)

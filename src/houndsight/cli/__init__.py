@@ -29,6 +29,7 @@ from houndsight.cli import (
     serving,
     watching,
 )
+from houndsight.cli.advice import advice
 from houndsight.cli.config import blame, config_option
 from houndsight.cli.console import CODES, DAMAGED, DONE, FAILED, INTERRUPTED, SKIPPED, USAGE, err
 from houndsight.cli.log import LOG, logging_options
@@ -153,6 +154,10 @@ def _done(arguments: list[str], command: str) -> int:
 
 
 def _show(error: click.ClickException) -> None:
-    LOG.event("error", "error", message=error.format_message())
+    more = advice(error) if isinstance(error, click.UsageError) else None
+    said = " ".join(filter(None, (error.format_message(), more)))
+    LOG.event("error", "error", message=said)
     if LOG.for_people:
         error.show()
+        if more is not None:
+            click.echo(more, err=True)

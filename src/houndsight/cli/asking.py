@@ -1,6 +1,5 @@
 """The command that asks a gallery about labels: classify."""
 
-import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -9,18 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from houndsight.cli.console import (
-    DONE,
-    FAILED,
     complete_files,
     gallery_option,
     json_option,
     k_option,
     metric_option,
+    nothing_read,
     out,
     reopen_embedder,
     show_skipped,
     write_json,
 )
+from houndsight.cli.numbers import Share
 from houndsight.cli.output import html_option
 from houndsight.errors import InputError
 
@@ -36,17 +35,9 @@ __all__ = [
     "exit_code",
     "labels_option",
     "loader",
-    "not_nan",
     "photos_argument",
     "self_option",
 ]
-
-
-def not_nan(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
-    """Refuse NaN, which no range of click's refuses."""
-    if value is not None and math.isnan(value):
-        raise click.BadParameter("nan is no number")
-    return value
 
 
 photos_argument = click.argument(
@@ -96,9 +87,10 @@ def ask(
 
 
 def exit_code(queries: "Queries") -> int:
-    """List the queries that were skipped; return the exit code, `FAILED` where none is left."""
-    code = show_skipped(queries.skipped)
-    return code if queries.photos or code == DONE else FAILED
+    """List the queries that were skipped; return the exit code. InputError where none is left."""
+    if queries.skipped and not queries.photos:
+        raise nothing_read(queries.skipped)
+    return show_skipped(queries.skipped)
 
 
 @click.command(epilog="Example: houndsight classify -g my-gallery unknown-dog.jpg --precision 0.9")
@@ -108,8 +100,7 @@ def exit_code(queries: "Queries") -> int:
 @metric_option
 @click.option(
     "--precision",
-    type=click.FloatRange(0, 1),
-    callback=not_nan,
+    type=Share(0, 1),
     metavar="P",
     help="Answer only where so large a share of answers was right, 0 to 1; else none of these.",
 )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from houndsight.cli.log import LOG
-from houndsight.errors import WeightsUnavailable, printable
+from houndsight.cli.numbers import Whole
+from houndsight.errors import InputError, WeightsUnavailable, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +48,7 @@ __all__ = [
     "metric_option",
     "model_options",
     "note",
+    "nothing_read",
     "out",
     "reopen_embedder",
     "show_skipped",
@@ -113,6 +115,18 @@ def show_skipped(skipped: "Sequence[Skipped]") -> int:
     return SKIPPED if skipped else DONE
 
 
+def nothing_read(skipped: "Sequence[Skipped]") -> InputError:
+    """Return what to raise where all that was named was skipped; of several, list them."""
+    first = skipped[0]
+    if len(skipped) == 1:
+        LOG.event("warning", "skipped", path=os.fsdecode(first.path), reason=first.reason)
+        return InputError(first.reason, path=first.path)
+    show_skipped(skipped)
+    return InputError(
+        f"none of {len(skipped):,} photos can be read; the first: {first.reason}", path=first.path
+    )
+
+
 # What the shell completes by the tab key
 
 
@@ -144,7 +158,7 @@ gallery_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 k_option = click.option(
-    "-k", default=20, show_default=True, type=click.IntRange(1), help="How many neighbours."
+    "-k", default=20, show_default=True, type=Whole(1), help="How many neighbours."
 )
 metric_option = click.option(
     "--metric",
@@ -160,7 +174,7 @@ def model_options(command: F) -> F:
         click.option("--raw", is_flag=True, help="Do not scale vectors to length 1 (the paper)."),
         click.option(
             "--image-size",
-            type=click.IntRange(32, 2048),
+            type=Whole(32, 2048),
             metavar="N",
             help="Side of the square that the network sees, in pixels; 224 unless given.",
         ),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from houndsight.cli.asking import not_nan
 from houndsight.cli.console import (
     DONE,
     gallery_option,
@@ -17,8 +16,9 @@ from houndsight.cli.console import (
     step_bar,
     write_json,
 )
+from houndsight.cli.numbers import Number, Whole
 from houndsight.cli.output import output_file
-from houndsight.errors import InputError, printable
+from houndsight.errors import printable, unwritable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,7 +39,7 @@ def _save(picture: "Image.Image", path: Path) -> None:
     try:
         picture.save(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be written: {error}", path=path) from error
+        raise unwritable(path, error) from error
     note(f"drawn: {printable(path)}")
 
 
@@ -47,8 +47,7 @@ def _save(picture: "Image.Image", path: Path) -> None:
 @gallery_option
 @click.option(
     "--max-distance",
-    type=click.FloatRange(0),
-    callback=not_nan,
+    type=Number(0),
     metavar="D",
     help="What is held to be near, by vectors of length 1; learned from the gallery unless given.",
 )
@@ -76,6 +75,8 @@ def duplicates(
     from houndsight.gallery import Gallery
     from houndsight.render import contact, curated
 
+    if exact and max_distance is not None:
+        raise click.UsageError("--exact and --max-distance exclude each other.")
     if as_json and paths0:
         raise click.UsageError("--json and --paths0 exclude each other.")
     with Gallery(gallery) as library:
@@ -106,14 +107,12 @@ def duplicates(
 
 @click.command(epilog="Example: houndsight outliers -g my-gallery --sheet doubtful.png")
 @gallery_option
-@click.option(
-    "-n", "count", default=50, show_default=True, type=click.IntRange(1), help="How many to list."
-)
+@click.option("-n", "count", default=50, show_default=True, type=Whole(1), help="How many to list.")
 @click.option(
     "-k",
     default=20,
     show_default=True,
-    type=click.IntRange(1),
+    type=Whole(1),
     help="How many neighbours vote; fewer where labels have fewer photos. A learned metric needs "
     "none.",
 )

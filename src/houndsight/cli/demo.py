@@ -9,7 +9,7 @@ import click
 
 from houndsight.cli.console import DONE
 from houndsight.demo.drawings import draw_set
-from houndsight.errors import InputError
+from houndsight.errors import InputError, unwritable
 from houndsight.evaluation import evaluate
 from houndsight.gallery import Gallery
 from houndsight.queries import read_queries
@@ -41,7 +41,7 @@ def run(folder: Path) -> int:
     try:
         photos, queries = draw_set(folder)
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", path=folder) from error
+        raise unwritable(folder, error) from error
     gallery, grids = folder / "gallery", folder / "grids"
     query = next(path for path in sorted(queries.rglob("*.jpg")))
     _type("index", photos, "-g", gallery, "--model", MODEL)

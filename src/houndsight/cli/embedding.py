@@ -17,11 +17,24 @@ def own_embedder(gallery: str, model: dict[str, Any]) -> "Callable[[], Embedder]
 
     None for an existing gallery and no options: it loads its own, and only if there is work for it.
     """
+    from houndsight.models.spec import CATALOGUE
+
     settings = _settings(gallery)
     if settings is None:
         return lambda: load_embedder(**model)
     if all(value in (None, False) for value in model.values()):
         return None
+
+    from houndsight.errors import FingerprintMismatch
+
+    kept = settings["model"]
+    if model["model"] in CATALOGUE and kept in CATALOGUE and model["model"] != kept:
+        # Before anything is downloaded.
+        raise FingerprintMismatch(
+            f"was made with {kept}, not with {model['model']}",
+            path=gallery,
+            remedy="Leave --model out to use the gallery's own, or make a new gallery",
+        )
 
     def embedder() -> "Embedder":
         made = load_embedder(**_filled(settings, model))

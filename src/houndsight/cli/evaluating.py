@@ -20,6 +20,7 @@ from houndsight.cli.console import (
     step_bar,
     write_json,
 )
+from houndsight.cli.numbers import Whole
 from houndsight.cli.output import output_file
 from houndsight.errors import InputError
 
@@ -62,12 +63,10 @@ def _samples(
     "--repeats",
     default=100,
     show_default=True,
-    type=click.IntRange(1),
+    type=Whole(1),
     help="With --protocol paper: how many samples.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all that is drawn."
-)
+@click.option("--seed", default=0, show_default=True, type=Whole(0), help="Of all that is drawn.")
 @k_option
 @metric_option
 @click.option(
@@ -80,7 +79,7 @@ def _samples(
 )
 @labels_option
 @click.option(
-    "--rows", default=10, show_default=True, type=click.IntRange(0), help="Labels shown; 0 for all."
+    "--rows", default=10, show_default=True, type=Whole(0), help="Labels shown; 0 for all."
 )
 @click.option(
     "--html",
@@ -141,7 +140,8 @@ def _read(library: "Gallery", folder: str, labels: str | None) -> "Queries":
     from houndsight.queries import read_queries
 
     if not os.path.isdir(folder):
-        raise InputError("is no folder", path=folder, remedy="Name a folder of photos")
+        cause = "is a file, not a folder" if os.path.exists(folder) else "there is no such folder"
+        raise InputError(cause, path=folder, remedy="Name a folder of photos")
     embedder = reopen_embedder(library)
     return read_queries(library, embedder, [folder], labels=labels or "folder")
 
@@ -170,7 +170,7 @@ def _compare(
     from houndsight import evaluation
     from houndsight.gallery import Gallery
 
-    if Gallery.exists(other):
+    if Gallery.exists(other) or os.path.isdir(other):  # a folder alone is refused by name
         with Gallery(other) as second:
             found, _ = _evaluate(second, folder, labels, {**settings, "metric": None})
     else:

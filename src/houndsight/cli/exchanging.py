@@ -3,6 +3,7 @@
 import click
 
 from houndsight.cli.console import DONE, err, gallery_option, out, step_bar
+from houndsight.cli.output import output_file
 from houndsight.errors import printable
 
 __all__ = ["COMMANDS"]
@@ -15,7 +16,7 @@ FORMATS = ("npz", "csv", "parquet", "faiss", "fiftyone", "milvus")
     epilog="Example: houndsight export -g my-gallery vectors.parquet. Into a folder: "
     "houndsight export -g my-gallery for-fiftyone --format fiftyone"
 )
-@click.argument("output", type=click.Path(), metavar="OUT")
+@click.argument("output", type=click.Path(), callback=output_file(), metavar="OUT")
 @gallery_option
 @click.option(
     "--format",

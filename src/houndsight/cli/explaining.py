@@ -18,7 +18,7 @@ from houndsight.cli.console import (
     write_json,
 )
 from houndsight.cli.output import check_picture
-from houndsight.errors import ImageError, InputError, printable
+from houndsight.errors import ImageError, InputError, printable, unwritable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -106,7 +106,7 @@ def _save(picture: "Image.Image", path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be written: {error}", path=path) from error
+        raise unwritable(path, error) from error
 
 
 def draw_reasons(

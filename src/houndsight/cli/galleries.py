@@ -17,6 +17,7 @@ from houndsight.cli.console import (
     out,
     write_json,
 )
+from houndsight.cli.numbers import Share, Whole
 from houndsight.cli.rehearsing import dry_run_option
 from houndsight.errors import InputError, printable
 
@@ -130,11 +131,11 @@ def _tell(galleries: tuple[str, ...], new: str, done: "Merge", dry_run: bool) ->
 )
 @click.option(
     "--fraction",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Share(0, 1, min_open=True, max_open=True),
     metavar="0..1",
     help="This share of the photos of each label, at random.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of --fraction.")
+@click.option("--seed", default=0, show_default=True, type=Whole(0), help="Of --fraction.")
 @click.option("--out", "new", required=True, metavar="NEW", help="The new gallery.")
 @click.option("--rest", metavar="REST", help="Another new gallery, of all others.")
 @dry_run_option
@@ -173,7 +174,11 @@ def split(
         for name, items in parts.items():
             check_empty(Path(name))
             if not items:
-                raise InputError("no photo would be in the new gallery", path=name)
+                raise InputError(
+                    "no photo would be in the new gallery",
+                    path=name,
+                    remedy="Choose other labels or another fraction, or leave --rest out",
+                )
         if not dry_run:
             for name, items in parts.items():
                 parting.split(library, name, items)

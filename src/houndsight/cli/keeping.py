@@ -14,11 +14,13 @@ from houndsight.cli.console import (
     err,
     gallery_option,
     json_option,
+    nothing_read,
     out,
     reopen_embedder,
     show_skipped,
     write_json,
 )
+from houndsight.cli.numbers import Whole
 from houndsight.cli.rehearsing import differences, dry_run_option, opened, tell
 from houndsight.errors import DamagedGallery, ImageError, InputError, printable
 
@@ -137,8 +139,7 @@ def add(
             try:
                 made = add_photo(library, embedder, photo, label=label)
             except (ImageError, InputError) as error:
-                remedy = "" if error.remedy is None else f". {error.remedy}"
-                skipped.append(Skipped(photo, error.cause + remedy))
+                skipped.append(Skipped(photo, error.reason))
                 continue
             record = {"photo": os.fsdecode(photo), "id": made.item.key, "label": made.item.label}
             kept = os.fsdecode(library.path_of(made.item))
@@ -152,10 +153,9 @@ def add(
             write_json(made_of | differences(library))
         elif dry_run:
             tell(library, f"{len(added):,} added")
-    code = show_skipped(skipped)
     if not added:
-        raise InputError("none of the photos was added", path=gallery)
-    return code
+        raise nothing_read(skipped)
+    return show_skipped(skipped)
 
 
 def _then(change: "Change") -> str:
@@ -205,7 +205,7 @@ def label(items: tuple[str, ...], no_label: bool, gallery: str, dry_run: bool) -
 
 
 @click.command(epilog="Example: houndsight undo -g my-gallery")
-@click.argument("change", required=False, type=click.IntRange(1), metavar="[CHANGE]")
+@click.argument("change", required=False, type=Whole(1), metavar="[CHANGE]")
 @gallery_option
 @dry_run_option
 def undo(change: int | None, gallery: str, dry_run: bool) -> int:
@@ -248,7 +248,8 @@ def relocate(old: str, new: str, gallery: str, dry_run: bool) -> int:
     with opened(gallery, dry_run) as library:
         library.relocate(absolute(old), absolute(new))
         there = sum(os.path.exists(library.path_of(item)) for item in library.items())
-        tell(library, f"{there:,} of {len(library):,} photos are where the gallery says")
+        back = "; houndsight undo takes it back" if there < len(library) else ""
+        tell(library, f"{there:,} of {len(library):,} photos are where the gallery says", back)
     return DONE
 
 

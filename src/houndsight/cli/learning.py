@@ -15,6 +15,7 @@ from houndsight.cli.console import (
     step_bar,
     write_json,
 )
+from houndsight.cli.numbers import Whole
 from houndsight.cli.output import output_file
 from houndsight.cli.rehearsing import differences, dry_run_option, opened, tell
 
@@ -63,7 +64,7 @@ class _Favour(click.ParamType[float]):
     "the label near, and what else is alike.",
 )
 @click.option("--name", default="learned", show_default=True, help="The metric's name.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the folds.")
+@click.option("--seed", default=0, show_default=True, type=Whole(0), help="Of the folds.")
 @click.option(
     "--picture",
     type=click.Path(dir_okay=False),
@@ -135,7 +136,7 @@ def _tell(library: "Gallery", report: "LearnReport") -> None:
 @click.command(epilog="Example: houndsight calibrate -g my-gallery")
 @gallery_option
 @metric_option
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the folds.")
+@click.option("--seed", default=0, show_default=True, type=Whole(0), help="Of the folds.")
 @dry_run_option
 @json_option
 def calibrate(gallery: str, metric: str | None, seed: int, dry_run: bool, as_json: bool) -> int:

@@ -21,12 +21,15 @@ from houndsight.cli.console import (
     log_index,
     model_options,
     note,
+    nothing_read,
     out,
     show_skipped,
     step_bar,
     write_json,
 )
 from houndsight.cli.embedding import kept_precision, own_embedder
+from houndsight.cli.numbers import Share
+from houndsight.cli.output import output_file
 from houndsight.cli.rehearsing import differences, dry_run_option, rehearsed, tell
 from houndsight.errors import InputError, printable
 
@@ -57,7 +60,7 @@ __all__ = ["COMMANDS"]
 )
 @click.option(
     "--min-overlap",
-    type=click.FloatRange(0, 1),
+    type=Share(0, 1),
     metavar="0..1",
     help="Refuse a precision if a smaller share of the neighbours is the same as in float32; "
     "0.85 unless given.",
@@ -136,13 +139,12 @@ def _narrowed(
     model: dict[str, Any],
 ) -> "Embedder":
     """Load an embedder with a narrower network, and say what that is worth."""
-    from houndsight.gallery import GALLERY_MARK
+    from houndsight.gallery import find_photos
     from houndsight.labels import labeller
-    from houndsight.listing import find
     from houndsight.precision import LEAST_OVERLAP, narrowed
 
     root = absolute(photos)
-    found = find(root, leave_out_with=GALLERY_MARK).photos
+    found = find_photos(root).photos
     label_of, _ = labeller(labels or "folder", root)
     with step_bar() as progress:
         made, report = narrowed(
@@ -176,6 +178,7 @@ def _narrowed(
     "--output",
     required=True,
     type=click.Path(dir_okay=False),
+    callback=output_file(".npz"),
     metavar="FILE.npz",
     help="Where to write the vectors.",
 )
@@ -189,10 +192,6 @@ def embed(images: tuple[str, ...], output: str, **model: Any) -> int:
     from houndsight.exchange.npz import write_npz
     from houndsight.types import Skipped
 
-    if not output.endswith(".npz"):
-        raise InputError("does not end in .npz", path=output, remedy="Name it like vectors.npz")
-    if not Path(output).absolute().parent.is_dir():
-        raise InputError("there is no such folder", path=Path(output).parent)
     paths, skipped = _photos(images)
     embedder = load_embedder(**model)
     found = list(embedder.embed_files(paths))
@@ -209,10 +208,9 @@ def embed(images: tuple[str, ...], output: str, **model: Any) -> int:
             settings=json.dumps(embedder.settings(), sort_keys=True),
         )
         out().print(f"{len(kept):,} vectors of {embedder.dim} numbers in {printable(output)}")
-    code = show_skipped(skipped)
-    if not kept:
-        raise InputError("none of the images could be read, so nothing was written")
-    return code
+    else:
+        raise nothing_read(skipped)
+    return show_skipped(skipped)
 
 
 def _photos(names: tuple[str, ...]) -> tuple[list[bytes], list[Any]]:
@@ -226,6 +224,8 @@ def _photos(names: tuple[str, ...]) -> tuple[list[bytes], list[Any]]:
             paths.append(path)
             continue
         listing = find(path)
+        if not listing.photos and not listing.skipped:
+            raise InputError("holds no photo", path=path, remedy="Name photos, or their folders")
         paths.extend(os.path.join(path, found.path) for found in listing.photos)
         skipped.extend(listing.skipped)
     return paths, skipped

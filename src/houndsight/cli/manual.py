@@ -7,7 +7,7 @@ import click
 
 import houndsight
 from houndsight.cli.console import DONE, complete_folders, out
-from houndsight.errors import InputError, printable
+from houndsight.errors import InputError, printable, unwritable
 
 __all__ = ["COMMANDS", "pages"]
 
@@ -35,6 +35,8 @@ def completion(context: click.Context, shell: str) -> int:
 def manual(context: click.Context, folder: str) -> int:
     """Write manual pages into FOLDER, one for each command: then man houndsight-search."""
     place = Path(folder)
+    if place.is_file():
+        raise InputError("is a file, not a folder", path=folder, remedy="Name a folder")
     written = 0
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -42,11 +44,7 @@ def manual(context: click.Context, folder: str) -> int:
             (place / f"{name}.1").write_text(text, encoding="utf-8")
             written += 1
     except OSError as error:
-        raise InputError(
-            f"cannot be written: {error.strerror}",
-            path=error.filename or folder,
-            remedy="Name a folder that can be written",
-        ) from error
+        raise unwritable(error.filename or folder, error) from error
     out().print(f"{written} pages in {printable(folder)}")
     return DONE
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from houndsight.cli.console import DONE, gallery_option, metric_option, note, out
+from houndsight.cli.numbers import Whole
 from houndsight.cli.output import output_file
 from houndsight.errors import printable
 
@@ -28,14 +29,14 @@ __all__ = ["COMMANDS"]
     "--limit",
     default=5000,
     show_default=True,
-    type=click.IntRange(3, 20000),
+    type=Whole(3, 20000),
     help="The most photos shown; of more, an even share of each label.",
 )
 @click.option(
     "--seed",
     default=0,
     show_default=True,
-    type=click.IntRange(0, 2**32 - 1),  # what scikit-learn takes
+    type=Whole(0, 2**32 - 1),  # what scikit-learn takes
     help="Of the layout.",
 )
 def map_(gallery: str, output: str, metric: str | None, limit: int, seed: int) -> int:

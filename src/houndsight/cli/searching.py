@@ -14,7 +14,6 @@ from houndsight.cli.asking import (
     exit_code,
     labels_option,
     loader,
-    not_nan,
     photos_argument,
     self_option,
 )
@@ -26,13 +25,14 @@ from houndsight.cli.console import (
     k_option,
     metric_option,
     note,
+    nothing_read,
     out,
     write_json,
 )
 from houndsight.cli.explaining import EXPLAINED, draw, draw_reasons, view_options
+from houndsight.cli.numbers import Number
 from houndsight.cli.output import check_picture, html_option
 from houndsight.cli.terminal import picture_protocol, width
-from houndsight.errors import InputError
 
 if TYPE_CHECKING:
     from houndsight.cropping import Crop, View
@@ -115,8 +115,7 @@ class _Asked:
 @click.option("--label", "wanted", multiple=True, metavar="L", help="Only this label; repeatable.")
 @click.option(
     "--max-distance",
-    type=click.FloatRange(0),
-    callback=not_nan,
+    type=Number(0),
     default=float("inf"),
     metavar="D",
     help="Leave out what is farther away.",
@@ -195,11 +194,7 @@ def _search(
     queries = ask(gallery, load, photos, labels=asked.labels, view=asked.view)
     unlike = ask(gallery, load, asked.unlike, labels="none")
     if asked.unlike and not unlike.photos:
-        raise InputError(
-            f"cannot be read: {unlike.skipped[0].reason}",
-            path=unlike.skipped[0].path,
-            remedy="Name photos to stay away from with --unlike",
-        )
+        raise nothing_read(unlike.skipped)
     away = frozenset[int]().union(*(query.own | query.twins for query in unlike.photos))
     found = search_combined(
         gallery,

@@ -5,6 +5,7 @@ import logging
 import click
 
 from houndsight.cli.console import DONE, err, gallery_option, out, reopen_embedder
+from houndsight.cli.numbers import Whole
 from houndsight.errors import InputError, ModelError, printable
 
 __all__ = ["COMMANDS"]
@@ -19,7 +20,7 @@ SHORTEST = 16
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=Whole(0, 65535),
     default=8000,
     show_default=True,
     help="Listen at this port; 0 takes any that is free.",
@@ -47,7 +48,7 @@ SHORTEST = 16
 )
 @click.option(
     "--max-upload",
-    type=click.IntRange(1, 1024),
+    type=Whole(1, 1024),
     default=64,
     show_default=True,
     metavar="MB",
@@ -81,6 +82,11 @@ def serve(
         ) from error
     from houndsight.gallery import Gallery
 
+    if not is_name(host):
+        raise InputError(
+            f"--host {printable(host)}: this is no address or name",
+            remedy="Give it alone, such as 127.0.0.1, and the port with --port",
+        )
     # What has another name is reached through something that passes it on to others.
     away = next((name for name in (host, *names) if not is_loopback(name)), None)
     if token is None and away is not None:

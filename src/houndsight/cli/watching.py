@@ -19,6 +19,7 @@ from houndsight.cli.console import (
 )
 from houndsight.cli.embedding import own_embedder
 from houndsight.cli.log import LOG
+from houndsight.cli.numbers import Number
 from houndsight.errors import printable
 
 __all__ = ["COMMANDS"]
@@ -34,7 +35,7 @@ __all__ = ["COMMANDS"]
 )
 @click.option(
     "--settle",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
@@ -42,7 +43,7 @@ __all__ = ["COMMANDS"]
 )
 @click.option(
     "--poll",
-    type=click.FloatRange(0.1),
+    type=Number(0.1),
     metavar="SECONDS",
     help="Look into the folder so often; for network drives, where nothing tells of new files.",
 )

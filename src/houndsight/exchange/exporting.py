@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from houndsight.errors import InputError
+from houndsight.errors import InputError, printable
 from houndsight.exchange import catalogue, faiss_index, fiftyone, milvus, npz, parquet
 from houndsight.exchange.rows import Rows
 from houndsight.gallery import Gallery
@@ -62,6 +62,14 @@ def export(
             f"ends neither in {', '.join(files[:-1])} nor in {files[-1]}",
             path=place,
             remedy=f"Name it so, or say --format {' or '.join(FOLDERS)} for a folder",
+        )
+    if (other := place.suffix.lower().removeprefix(".")) in WRITERS and other != found:
+        raise InputError(
+            f"ends in .{other}, but the format is to be {found}",
+            path=place,
+            remedy=f"Name it like {printable(place.stem)}"
+            + ("" if found in FOLDERS else f".{found}")
+            + ", or leave --format out",
         )
     if found == "csv" and metric is not None:
         raise InputError("a catalogue as .csv holds no vectors", remedy="Leave --metric out")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from houndsight.drafts import draft
-from houndsight.errors import InputError
+from houndsight.errors import unwritable
 from houndsight.exchange.extras import library
 from houndsight.exchange.rows import Rows
 
@@ -27,4 +27,4 @@ def write(path: Path, rows: Rows) -> None:
         try:
             faiss.write_index(index, str(unfinished))
         except RuntimeError as error:
-            raise InputError(f"cannot be written: {error}", path=path) from error
+            raise unwritable(path, error) from error

@@ -103,6 +103,12 @@ def import_vectors(
     """
     file = Path(path)
     reader = READERS.get(file.suffix.lower())
+    if not file.is_file():
+        raise InputError(
+            "is a folder, not a file" if file.is_dir() else "there is no such file",
+            path=file,
+            remedy="Name an .npz or .parquet file; photos are taken in by houndsight index",
+        )
     if reader is None:
         raise InputError(
             f"ends neither in {' nor in '.join(READERS)}",

@@ -75,7 +75,9 @@ class Incoming:
         for name, values in self.columns.items():
             if len(values) != self.shape[0]:
                 raise InputError(
-                    f"holds {self.shape[0]} vectors, but {len(values)} {name}", path=self.path
+                    f"holds {self.shape[0]} vectors, but {len(values)} {name}",
+                    path=self.path,
+                    remedy="Give one for each vector, in the same order",
                 )
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:

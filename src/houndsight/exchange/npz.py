@@ -90,11 +90,15 @@ def read(path: Path, column: str | None = None) -> Incoming:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or "it is no .npz, damaged, or needs pickle"
-        raise InputError(f"cannot be read: {reason}", path=path) from error
+        raise InputError(
+            f"cannot be read: {reason}", path=path, remedy="Save vectors with numpy.savez"
+        ) from error
     name = column or "vectors"
     if name not in arrays:
+        if not arrays:
+            raise InputError("holds no array", path=path, remedy="Save vectors with numpy.savez")
         raise InputError(
-            f"holds no array {name}, only {', '.join(sorted(arrays)) or 'nothing'}",
+            f"holds no array {name}, only {', '.join(sorted(arrays))}",
             path=path,
             remedy="Name the one that holds the vectors with --column",
         )

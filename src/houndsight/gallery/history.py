@@ -117,7 +117,11 @@ class History:
                 return None
             body: dict[str, Any] | None = self.store.documents(name).get(name)
             if body is None:
-                raise InputError(f"there is no change {number}", path=self.place)
+                raise InputError(
+                    f"there is no change {number}",
+                    path=self.place,
+                    remedy="Leave the number out to take back the last change",
+                )
             if number is not None:
                 self._check_untouched(number, body)
             if body["action"] == "relocate":

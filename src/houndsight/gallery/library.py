@@ -183,13 +183,21 @@ class Gallery(ByHand, Spaces, Watched):
                 found.update((item.id, item) for item in self.store.at(number, [candidate]))
         live = [item for item in found.values() if item.removed is None]
         if len(live) != 1:
-            many = ", ".join(item.key for item in live)
-            raise InputError(
-                f"names {len(live)} items: {many}" if live else "is not in the gallery",
-                path=path,
-                remedy="Name it by its id or path, as houndsight search --json or export show them",
-            )
+            raise self._not_one(path, live)
         return live[0]
+
+    @staticmethod
+    def _not_one(path: bytes, found: Sequence[Item]) -> InputError:
+        """Return what to raise where a name is that of no item, or of several."""
+        remedy = "Name it by its id or path, as houndsight search --json or export show them"
+        if found:
+            many = ", ".join(item.key for item in found)
+            return InputError(f"names {len(found)} items: {many}", path=path, remedy=remedy)
+        if os.path.isdir(path):
+            return InputError("is a folder, not a photo in the gallery", path=path, remedy=remedy)
+        if os.path.isfile(path):
+            remedy += "; or take it in with houndsight add"
+        return InputError("is not in the gallery", path=path, remedy=remedy)
 
     def thumbnail(self, item: Item) -> bytes | None:
         """Return a JPEG of at most 256 px; made again if it is gone, None if the photo is too."""
@@ -265,7 +273,7 @@ class Gallery(ByHand, Spaces, Watched):
             f"is known to compare other photos with them{asked}",
             path=self.place,
             remedy="Ask for photos that are in the gallery, by id or path, as houndsight export "
-            "shows them",
+            "shows them; or index the photos into a new gallery",
         )
 
     def _network(self) -> bytes:

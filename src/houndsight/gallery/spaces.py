@@ -137,7 +137,11 @@ class Spaces:
         InputError
             If the name cannot be used.
         """
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,39}", name) or name in (PAPER, PLAIN):
+        if name in (PAPER, PLAIN):
+            raise InputError(
+                f"{name} is a metric that every gallery has", remedy="Choose another name"
+            )
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,39}", name):
             raise InputError(
                 f"a metric cannot be called {printable(name)}",
                 remedy="Use up to 40 small letters, digits, dots, hyphens and underscores",

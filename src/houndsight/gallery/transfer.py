@@ -59,6 +59,11 @@ def made_whole(place: Path, like: Gallery) -> Iterator[Gallery]:
             gallery.tidy()
         draft.rename(place)
         sync_folder(place.absolute().parent)
+    except GalleryError as error:
+        if error.path is None or Path(os.fsdecode(error.path)) != draft:
+            raise
+        # Of the draft nobody knows.
+        raise GalleryError(error.cause, path=place, remedy=error.remedy) from error
     except OSError as error:
         raise GalleryError(
             f"cannot be made: {error.strerror}",

@@ -66,8 +66,8 @@ def download(
     url, path
         From where, and the file to write.
     size, checksum
-        Bytes that the file must have, and ``sha256`` or ``md5`` with its value. A SHA-256 decides by
-        itself: the size may be rounded then.
+        Bytes that the file must have, and ``sha256`` or ``md5`` with its value. A SHA-256 decides
+        by itself: the size may be rounded then.
     progress
         Called as bytes arrive.
 

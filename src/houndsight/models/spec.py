@@ -124,9 +124,9 @@ def _torchvision(depth: int, sha256: str, size: int, dim: int) -> ModelSpec:
     )
 
 
-# torchvision publishes the first 8 digits of a SHA-256, in the file's name. The others are as people
-# state them who have the file; if they were wrong, the file would be refused. The sizes of the two
-# largest are torchvision's `_file_size`, in thousandths of a MiB.
+# torchvision publishes the first 8 digits of a SHA-256, in the file's name. The others are as
+# people state them who have the file; if they were wrong, the file would be refused. The sizes of
+# the two largest are torchvision's `_file_size`, in thousandths of a MiB.
 _RESNETS = (
     _torchvision(
         50, "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a", 102_530_333, 2048
@@ -209,6 +209,4 @@ def spec(name: str) -> ModelSpec:
         return CATALOGUE[name]
     except KeyError:
         known = ", ".join(sorted(CATALOGUE))
-        raise ModelError(
-            f"no model is called {name!r}", remedy=f"Choose one of: {known}; or name an .onnx file"
-        ) from None
+        raise ModelError(f"no model is called {name!r}", remedy=f"Choose one of: {known}") from None

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _WAYS_OUT: Final = (
-    "Fetch them with `houndsight models fetch` where there is a network, give a file with "
+    "Fetch them with `houndsight models fetch {}` where there is a network, give a file with "
     "--weights, or use --model efficientnet-lite0, which needs no download"
 )
 
@@ -161,13 +161,14 @@ def fetch(spec: ModelSpec, progress: Progress | None = None) -> Path:
         raise _cannot_write(error) from error
     except WeightsUnavailable as error:
         raise WeightsUnavailable(
-            f"the weights of {spec.name} could not be fetched: {error.cause}", remedy=_WAYS_OUT
+            f"the weights of {spec.name} could not be fetched: {error.cause}",
+            remedy=_WAYS_OUT.format(spec.name),
         ) from error
     trouble = "are damaged" if _there(target) else "are not on this machine"
     raise WeightsUnavailable(
         f"the weights of {spec.name} {trouble}, and HOUNDSIGHT_OFFLINE forbids fetching them",
         path=target,
-        remedy=_WAYS_OUT,
+        remedy=_WAYS_OUT.format(spec.name),
     )
 
 

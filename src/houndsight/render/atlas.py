@@ -15,7 +15,7 @@ from markupsafe import Markup
 from PIL import Image, ImageDraw
 
 from houndsight.atlas import Atlas
-from houndsight.errors import InputError
+from houndsight.errors import InputError, unwritable
 from houndsight.gallery import Gallery
 from houndsight.render.cards import item_picture
 from houndsight.render.html import environment
@@ -55,7 +55,7 @@ def save(gallery: Gallery, atlas: Atlas, path: Path) -> None:
         else:
             raise InputError("ends neither in .png nor in .html", path=path)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be written: {error}", path=path) from error
+        raise unwritable(path, error) from error
 
 
 def picture(gallery: Gallery, atlas: Atlas) -> Image.Image:

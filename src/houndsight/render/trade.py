@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from houndsight.errors import InputError
+from houndsight.errors import unwritable
 from houndsight.learning import LearnReport
 from houndsight.render.learned import favoured
 from houndsight.render.lettering import font_for
@@ -31,7 +31,7 @@ def save(report: LearnReport, path: Path) -> None:
     try:
         picture(report).save(path, "PNG")
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be written: {error}", path=path) from error
+        raise unwritable(path, error) from error
 
 
 def picture(report: LearnReport) -> Image.Image:

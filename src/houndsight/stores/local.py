@@ -73,10 +73,16 @@ class LocalStore:
 
     def _check_place(self) -> None:
         if not (self.folder / layout.CATALOGUE).is_file():
+            if self.folder.is_dir():
+                cause, more = "is a folder, but no gallery", "Make one of photos: "
+            elif self.folder.exists():
+                cause, more = "is a file, not a gallery", "Name the gallery's folder, or make one: "
+            else:
+                cause, more = "there is no gallery here", "Check the name, or make one: "
             raise NotAGallery(
-                "there is no gallery here",
+                cause,
                 path=self.folder,
-                remedy="Make one with: houndsight index PHOTOS -g GALLERY",
+                remedy=f"{more}houndsight index PHOTOS -g GALLERY",
             )
 
     def _connect(self) -> sqlite3.Connection:
@@ -120,13 +126,21 @@ class LocalStore:
             draft.unlink()
             layout.sync_folder(folder)
         except FileExistsError:
+            if folder.is_file():
+                raise GalleryError(
+                    "is a file", path=folder, remedy="Name a new folder for the gallery"
+                ) from None
             raise GalleryBusy(
-                "is a file, or a gallery that another process has just made",
+                "is a gallery that another process has just made",
                 path=folder,
                 remedy="Run the command again, or name a new folder for the gallery",
             ) from None
         except OSError as error:
-            raise GalleryError(f"cannot be made: {error.strerror}", path=folder) from error
+            raise GalleryError(
+                f"cannot be made: {error.strerror}",
+                path=folder,
+                remedy="Name a new folder in a place that can be written",
+            ) from error
         return cls(folder)
 
     @staticmethod
@@ -199,7 +213,11 @@ class LocalStore:
                 remedy="Wait until it is done; searching and labelling work meanwhile",
             ) from None
         except OSError as error:
-            raise GalleryError(f"cannot be written: {error.strerror}", path=self.folder) from error
+            raise GalleryError(
+                f"cannot be written: {error.strerror}",
+                path=self.folder,
+                remedy="Check the space and the rights there",
+            ) from error
         try:
             yield
         finally:

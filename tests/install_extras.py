@@ -1,0 +1,197 @@
+"""Install houndsight with each extra alone, in an environment of its own, and try what it is for.
+
+Run it by hand, it takes minutes: ``python tests/install_extras.py [EXTRA ...]``; all extras of
+pyproject.toml unless some are named. It prints a row for each, and ends with 1 if one fails.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import urllib.request
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[1]
+EXTRAS = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"][
+    "optional-dependencies"
+]
+PATIENCE_S = 120
+DRAW = """
+import random, sys
+from pathlib import Path
+from PIL import Image
+for n in range(12):
+    folder = Path(sys.argv[1], "even" if n % 2 else "odd")
+    folder.mkdir(parents=True, exist_ok=True)
+    coarse = Image.frombytes("RGB", (6, 5), random.Random(n).randbytes(90))
+    coarse.resize((96, 80)).save(folder / f"{n}.jpg")
+"""
+
+
+class Failed(Exception):
+    """What was tried did not do what it should."""
+
+
+class Environment:
+    """A fresh virtual environment with houndsight, and a folder to try it in."""
+
+    def __init__(self, folder, extra):
+        self.folder = folder
+        place = folder / "venv"
+        venv.create(place, with_pip=True)
+        self.python = place / "bin" / "python"
+        before, began = _size(place), time.monotonic()
+        wanted = f"{HERE}[{extra}]" if extra else str(HERE)
+        self._do(self.python, "-m", "pip", "install", "--quiet", wanted)
+        self.seconds, self.size = time.monotonic() - began, _size(place) - before
+        self._do(self.python, "-c", DRAW, "photos")
+        self.hs("index", "photos", "-g", "gallery", "--model", "efficientnet-lite0")
+
+    def _do(self, *words, code=0):
+        done = subprocess.run(words, **self._where(), check=False)
+        if code is not None and done.returncode != code:
+            raise Failed(
+                f"{' '.join(map(str, words))} ended with {done.returncode}:\n{done.stdout}"
+            )
+        return done.stdout
+
+    def _where(self):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("HOUNDSIGHT", "PYTHON"))}
+        return {
+            "cwd": self.folder,
+            "env": {**clean, "HOUNDSIGHT_CACHE": "cache", "HOUNDSIGHT_OFFLINE": "1"},
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+        }
+
+    def hs(self, *words, code=0):
+        """Run houndsight; returns all that it wrote."""
+        return self._do(self.python, "-m", "houndsight", *words, code=code)
+
+    @contextlib.contextmanager
+    def running(self, *words):
+        """Start houndsight, and stop it at the end; yields its output."""
+        command = [self.python, "-m", "houndsight", *words]
+        with subprocess.Popen(command, **self._where()) as process:
+            guard = signal.signal(signal.SIGALRM, lambda *_: process.kill())
+            signal.alarm(PATIENCE_S)
+            try:
+                yield process.stdout
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait()
+                signal.alarm(0)
+                signal.signal(signal.SIGALRM, guard)
+
+
+def _size(folder):
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_symlink())
+
+
+# What each extra is for: does it, or says what is to be installed
+
+
+def _keras(env):
+    # No weights of Keras, but a file of that kind: to see that, it must be read.
+    (env.folder / "weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    photo = ("photos/odd/0.jpg", "-o", "v.npz")
+    said = env.hs("embed", *photo, "--model", "resnet50-keras", "--weights", "weights.h5", code=1)
+    if "weights.h5" not in said and "pip install" not in said:
+        raise Failed(said)
+    return said
+
+
+def _map(env):
+    said = env.hs("map", "-g", "gallery", "-o", "map.png")
+    if "t-SNE in map.png" not in said and "houndsight[map]" not in said:
+        raise Failed(said)
+    return said
+
+
+def _watch(env):
+    said = ""
+    with env.running("watch", "photos", "-g", "gallery") as output:
+        for line in output:
+            said += line
+            if "12 unchanged" in line or "houndsight[watch]" in line:
+                return said
+    raise Failed(said)
+
+
+def _web(env):
+    with env.running("serve", "-g", "gallery", "--port", "0") as output:
+        said = output.readline()
+        if "houndsight[web]" in said:
+            return said
+        if " is at http://127.0.0.1:" not in said:
+            raise Failed(said + output.read())
+        address = said.split(" is at ")[1].strip()
+        with urllib.request.urlopen(
+            f"{address.rstrip('/')}/api/info", timeout=PATIENCE_S
+        ) as answer:
+            return said + answer.read().decode()
+
+
+def _exported(name):
+    def trial(env):
+        said = env.hs("export", "-g", "gallery", name, code=None)
+        if not (env.folder / name).exists() and "pip install" not in said:
+            raise Failed(said)
+        return said
+
+    return trial
+
+
+TRIALS = {
+    "faiss": _exported("out.faiss"),
+    "keras": _keras,
+    "map": _map,
+    "parquet": _exported("out.parquet"),
+    "watch": _watch,
+    "web": _web,
+}
+
+
+def _check(env, extras):
+    """Try all: with the extras installed each works, without one it says how to install it."""
+    for name, trial in TRIALS.items():
+        said = trial(env)
+        advice = f"pip install 'houndsight[{name}]'"
+        if (advice in said) == (name in extras) or "Traceback" in said:
+            raise Failed(f"{name}, with {', '.join(extras) or 'no extra'}: {said}")
+
+
+def main():
+    """Try the extras that were asked for; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("extras", nargs="*", metavar="EXTRA", help=", ".join(EXTRAS))
+    asked = parser.parse_args().extras or list(EXTRAS)
+    for name in asked:
+        if name not in EXTRAS:
+            parser.error(f"there is no extra {name}; there are {', '.join(EXTRAS)}")
+    bare, code = 0, 0
+    for name in [None, *asked]:
+        extras = list(TRIALS) if name == "all" else [name] if name else []
+        with tempfile.TemporaryDirectory(prefix="houndsight-") as folder:
+            try:
+                env = Environment(Path(folder), name)
+                _check(env, extras)
+            except Failed as error:
+                print(f"{name or 'bare'}: failed\n{error}", file=sys.stderr)
+                code = 1
+                continue
+        bare = bare or env.size
+        size = f"{env.size / 1e6:.0f}" if name is None else f"{(env.size - bare) / 1e6:+.0f}"
+        print(f"| {name or 'none'} | {size} MB | {env.seconds:.0f} s |", flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
