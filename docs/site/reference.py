@@ -32,7 +32,9 @@ def names() -> str:
 
     Modules come in the order of their names; each is introduced by its own first line.
     """
-    return "\n".join(_section(home, held.split()) for home, held in sorted(houndsight._HOMES.items()))
+    return "\n".join(
+        _section(home, held.split()) for home, held in sorted(houndsight._HOMES.items())
+    )
 
 
 def _section(home: str, held: list[str]) -> str:

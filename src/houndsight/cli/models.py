@@ -51,7 +51,7 @@ def models(context: click.Context, as_json: bool) -> int:
     return DONE
 
 
-@models.command()
+@models.command(epilog="Example: houndsight models fetch resnet50")
 @click.argument("name", default="resnet50")
 def fetch(name: str) -> int:
     """Fetch a model's weights into the cache folder, verified by size and digest."""
