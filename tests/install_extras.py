@@ -149,11 +149,26 @@ def _exported(name):
     return trial
 
 
+def _address(address):
+    """Nobody answers there: with the library that is said, without it, what to install."""
+
+    def trial(env):
+        said = env.hs("index", address, "-g", "other", "--model", "efficientnet-lite0", code=1)
+        if "pip install" not in said and "cannot be listed" not in said:
+            raise Failed(said)
+        return said
+
+    return trial
+
+
 TRIALS = {
     "faiss": _exported("out.faiss"),
+    "gs": _address("gs://houndsight.invalid/dogs"),
     "keras": _keras,
     "map": _map,
     "parquet": _exported("out.parquet"),
+    "remote": _address("http://127.0.0.1:9/dogs"),
+    "s3": _address("s3://houndsight.invalid/dogs"),
     "watch": _watch,
     "web": _web,
 }

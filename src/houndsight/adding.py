@@ -10,6 +10,8 @@ from houndsight.embedder import Embedder
 from houndsight.errors import FingerprintMismatch, InputError
 from houndsight.gallery import Change, Entry, Gallery
 from houndsight.labels import clean
+from houndsight.listing import is_place
+from houndsight.remote import absolute
 from houndsight.types import Item, Vectors
 
 __all__ = ["Added", "add_photo"]
@@ -67,8 +69,8 @@ def add_photo(
     text = None if label is None else clean(label)
     if label is not None and text is None:
         raise InputError("the label is empty", remedy="Leave it out for a photo without a label")
-    path = os.path.abspath(os.fsencode(photo))
-    if os.path.isdir(path):
+    path = absolute(photo)
+    if is_place(path):
         raise InputError(
             "is a folder, not a photo", path=path, remedy="Take in folders with houndsight index"
         )

@@ -11,12 +11,12 @@ import zipfile
 import zlib
 from calendar import timegm
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Protocol
 
 from houndsight.errors import ImageError, InputError
+from houndsight.types import Found
 
-__all__ = ["Member", "holder", "is_archive", "members", "read"]
+__all__ = ["holder", "is_archive", "members", "read"]
 
 ENDINGS = (b".zip", b".tar", b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz")
 # Archives that are kept open: their tables of contents are read once.
@@ -28,28 +28,8 @@ DAMAGE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A file in an archive.
-
-    Attributes
-    ----------
-    path
-        Its name in the archive.
-    size, mtime_ns
-        Bytes, and time of last change; of a .zip with its checksum as the nanoseconds.
-    offset
-        Where it begins: members are read fastest in this order.
-    """
-
-    path: bytes
-    size: int
-    mtime_ns: int
-    offset: int
-
-
 class _Opened(Protocol):
-    members: dict[bytes, Member]
+    members: dict[bytes, Found]
 
     def read(self, path: bytes, most: int) -> bytes: ...
 
@@ -63,7 +43,7 @@ class _Zip:
             os.fsencode(info.filename): info for info in self._zip.infolist() if not info.is_dir()
         }
         self.members = {
-            name: Member(name, info.file_size, _stamp(info), info.header_offset)
+            name: Found(name, info.file_size, _stamp(info), info.header_offset)
             for name, info in self._infos.items()
         }
 
@@ -90,7 +70,7 @@ class _Tar:
         if whole.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("its end is missing")
         self.members = {
-            name: Member(name, info.size, int(info.mtime * 10**9), info.offset_data)
+            name: Found(name, info.size, int(info.mtime * 10**9), info.offset_data)
             for name, info in self._infos.items()
         }
 
@@ -133,8 +113,10 @@ def holder(path: bytes) -> tuple[bytes, bytes] | None:
     return None
 
 
-def members(archive: bytes) -> list[Member]:
+def members(archive: bytes) -> list[Found]:
     """Return the regular files in an archive; of several of one name the last.
+
+    Times in a .zip have its checksum as the nanoseconds.
 
     Raises
     ------

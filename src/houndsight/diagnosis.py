@@ -23,9 +23,12 @@ VNNI = {"avx512_vnni", "avx_vnni", "asimddp"}
 # What each extra of the package is for, and the modules that it brings.
 EXTRAS = {
     "faiss": ("houndsight export to .faiss", ("faiss",)),
+    "gs": ("photos at gs://", ("gcsfs",)),
     "keras": ("the model resnet50-keras, weights in .h5", ("h5py",)),
     "map": ("t-SNE in houndsight map", ("sklearn",)),
     "parquet": ("houndsight export and import of .parquet, export for Milvus", ("pyarrow",)),
+    "remote": ("photos at https://", ("fsspec", "aiohttp")),
+    "s3": ("photos at s3://", ("s3fs",)),
     "watch": ("houndsight watch", ("watchdog",)),
     "web": ("houndsight serve", ("fastapi", "prometheus_client", "python_multipart", "uvicorn")),
 }

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from houndsight import archives
+from houndsight import archives, remote
 from houndsight.errors import ImageError, printable
 
 __all__ = [
@@ -33,6 +33,7 @@ EXTENSIONS = frozenset(b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .
 # Pillow has no opener of that name, and to ask for it fails for every other kind of photo.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 MAX_BYTES = 1 << 30
+TOO_LARGE = "is larger than 1 GiB, more than a photo can be"
 THUMBNAIL_SIZE = 256
 # Pixels that are converted at once, in as many as 8 bytes each.
 STRIP = 1 << 22
@@ -67,7 +68,7 @@ def os_reason(error: OSError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A photo's bytes, and the time of last change that goes with them."""
+    """A photo's bytes, and the time of last change that goes with them; 0 at addresses."""
 
     data: bytes
     mtime_ns: int
@@ -79,7 +80,7 @@ class File:
 
 
 def read(path: bytes) -> File:
-    """Read a photo's bytes.
+    """Read a photo's bytes, from a folder, an archive or an address.
 
     Raises
     ------
@@ -87,6 +88,8 @@ def read(path: bytes) -> File:
         If it is absent, no regular file, unreadable, empty, larger than 1 GiB, or changed while
         it was read. `__cause__` is an OSError where the system refused it.
     """
+    if remote.is_address(path):
+        return _checked(File(remote.read(path), 0), path)
     try:
         # A named pipe would block in open() until somebody writes to it.
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -95,7 +98,7 @@ def read(path: bytes) -> File:
         with open(path, "rb") as file:
             info = os.fstat(file.fileno())
             if info.st_size > MAX_BYTES:
-                raise ImageError("is larger than 1 GiB, more than a photo can be", path=path)
+                raise ImageError(TOO_LARGE, path=path)
             data = file.read(MAX_BYTES)
     except NotADirectoryError as error:
         within = archives.holder(path)
@@ -119,7 +122,7 @@ def _checked(file: File, path: bytes) -> File:
     if not file.data:
         raise ImageError("is empty", path=path)
     if len(file.data) > MAX_BYTES:
-        raise ImageError("is larger than 1 GiB, more than a photo can be", path=path)
+        raise ImageError(TOO_LARGE, path=path)
     return file
 
 

@@ -6,17 +6,20 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from houndsight import images
+from houndsight import images, remote
+from houndsight.ahead import ahead
 from houndsight.embedder import Embedder
 from houndsight.errors import ImageError, InputError, printable
 from houndsight.gallery import Entry, Gallery, Root, find_photos, inside
 from houndsight.labels import Labeller, labeller
-from houndsight.listing import Found, Listing
-from houndsight.types import Item, Skipped
+from houndsight.listing import Listing
+from houndsight.types import Found, Item, Skipped
 
 __all__ = ["IndexReport", "Progress", "index"]
 
@@ -70,6 +73,10 @@ class IndexReport:
     seconds: float
 
 
+# A file, and what reads it.
+_Source: TypeAlias = tuple[Found, Callable[[], images.File]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """What is to be done with a listing.
@@ -113,8 +120,9 @@ def index(
     Parameters
     ----------
     photos
-        The folder; folders in it and links are followed. Hidden files, files without a photo's
-        extension, and galleries are passed over.
+        The folder, a .zip or .tar file, or an address such as ``s3://bucket/dogs``. Folders in it
+        and links are followed. Hidden files, files without a photo's extension, and galleries are
+        passed over.
     gallery
         The gallery's folder, made if there is none; or a gallery that is open.
     embedder
@@ -137,7 +145,7 @@ def index(
     FingerprintMismatch
         If the embedder is not the gallery's.
     """
-    place = os.path.abspath(os.fsencode(photos))
+    place = remote.absolute(photos)
     # The same folder by another name (a link) is the same root, under the name it has there.
     if isinstance(gallery, Gallery):
         place = gallery.known_place(place)
@@ -276,10 +284,10 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
                 plan.unchanged.append(item)
             else:
                 left_out += 1
-            if not same and digest == item.digest:
+            if not same and digest == item.digest and found.size >= 0:
                 plan.touched[item.id] = now
     # A disk with a head reads quicker when it need not go to and fro.
-    plan.work.sort(key=lambda found: found.inode)
+    plan.work.sort(key=lambda found: found.position)
     # New paths first, then known bytes, then new bytes: so nothing that is needed is overwritten.
     known = gallery.digests() if changed else set()
     plan.work.extend(found for _, found in sorted(changed, key=lambda pair: pair[0] not in known))
@@ -303,29 +311,57 @@ def _digest(path: bytes) -> bytes | None:
         return None
 
 
+def _sources(root: Root, work: list[Found]) -> Generator[_Source]:
+    """Go through files with what reads each; those at an address are read ahead already."""
+
+    def prepare(found: Found) -> _Source:
+        return found, partial(images.read, os.path.join(root.place, found.path))
+
+    def fetch(found: Found) -> _Source:
+        _, get = prepare(found)
+        try:
+            file = get()
+        except ImageError as error:
+            return found, partial(_again, error)
+        return found, lambda: file
+
+    if remote.is_address(root.place):
+        # Little of this is work: most is waiting for the other side.
+        yield from ahead(fetch, work, threads=remote.FETCHING, depth=2 * remote.FETCHING)
+    else:
+        yield from map(prepare, work)
+
+
+def _again(error: ImageError) -> images.File:
+    raise error
+
+
 def _reader(
     gallery: Gallery, embedder: Embedder, root: Root, label_of: Labeller, source: str | None
-) -> Callable[[Found], _Read]:
+) -> Callable[[_Source], _Read]:
     """Return what reads one photo on a decoding thread."""
     known = gallery.digests()
     shape = embedder.preprocessing
 
-    def read(found: Found) -> _Read:
+    def read(of: _Source) -> _Read:
+        found, get = of
         path = os.path.join(root.place, found.path)
         try:
-            file = images.read(path)
+            file = get()
             digest = file.digest
             label = label_of(found.path)
-            entry = Entry(
-                found.path, label, source if label else None, digest, len(file.data), file.mtime_ns
-            )
+            # At an address only the listing knows when it changed. Bytes that are newer than that
+            # are looked at once more the next time.
+            mtime_ns = file.mtime_ns or found.mtime_ns
+            size = len(file.data)
+            entry = Entry(found.path, label, source if label else None, digest, size, mtime_ns)
             if digest in known:
                 return _Read(entry)
             decoded = images.decode(file.data, path=path, at_least=shape.decode_at_least)
         except ImageError as error:
             # What the system refused (rights, a lost drive) is tried again each time.
             refused = isinstance(error.__cause__, OSError)
-            changed = None if refused else (found.size, found.mtime_ns)
+            changed = None if refused or found.size < 0 else (found.size, found.mtime_ns)
             return _Read(Skipped(path, error.cause), changed)
         entry = replace(
             entry,
@@ -349,14 +385,17 @@ def _take_in(
     embedder: Embedder,
     root: Root,
     plan: _Plan,
-    read: Callable[[Found], _Read],
+    read: Callable[[_Source], _Read],
     started: float,
     *,
     restore: bool,
 ) -> Generator[Counter[str]]:
     """Embed and store batch by batch; yields what each commit has done."""
     at = 0
-    with closing(embedder.stream(plan.work, read)) as batches:
+    with (
+        closing(_sources(root, plan.work)) as sources,
+        closing(embedder.stream(sources, read)) as batches,
+    ):
         for batch in batches:
             entries = [
                 replace(one.entry, vector=vector) if isinstance(one.entry, Entry) else one.entry

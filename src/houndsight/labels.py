@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from houndsight.errors import InputError, printable
+from houndsight.remote import readable
 
 __all__ = ["Labeller", "clean", "folder_label", "labeller"]
 
@@ -36,9 +37,9 @@ def labeller(rule: str, root: bytes) -> tuple[Labeller, str | None]:
     if rule == "none":
         return lambda _: None, None
     if rule == "folder":
-        return folder_label, "folder"
+        return lambda path: folder_label(readable(root, path)), "folder"
     given = _read_csv(Path(rule), root)
-    return lambda path: given.get(os.path.normpath(path)), "csv"
+    return lambda path: given.get(os.path.normpath(readable(root, path))), "csv"
 
 
 def folder_label(path: bytes) -> str | None:

@@ -1,4 +1,4 @@
-"""Photos in folders and archives: which there are, and what else lies there."""
+"""Photos in folders, in archives and at addresses: which there are, and what else lies there."""
 
 import errno
 import os
@@ -6,37 +6,17 @@ import stat
 from collections import Counter
 from dataclasses import dataclass, field
 
-from houndsight import archives
+from houndsight import archives, remote
 from houndsight.errors import InputError
-from houndsight.images import is_photo, os_reason
-from houndsight.types import Skipped
+from houndsight.images import MAX_BYTES, TOO_LARGE, is_photo, os_reason
+from houndsight.types import Found, Skipped
 
-__all__ = ["Found", "Listing", "find", "is_place"]
+__all__ = ["Listing", "find", "is_place"]
 
 # Far deeper than people nest folders; Python's stack ends at about 490.
 MAX_DEPTH = 250
 # What macOS puts into archives beside the files.
 RESOURCES = b"__MACOSX"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A file that by its name is a photo.
-
-    Attributes
-    ----------
-    path
-        Relative to the root.
-    size, mtime_ns
-        Bytes, and time of last change.
-    inode
-        Its number on its disk: neighbours often lie side by side.
-    """
-
-    path: bytes
-    size: int
-    mtime_ns: int
-    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +42,14 @@ class Listing:
 
 
 def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
-    """List the photos under a folder, links followed, or in an archive; sorted by path.
+    """List the photos under a folder, links followed, in an archive or below an address.
+
+    They are sorted by path.
 
     Parameters
     ----------
     root
-        The folder, or a .zip or .tar file.
+        The folder, a .zip or .tar file, or an address such as ``s3://bucket/dogs``.
     leave_out_with
         Folders that hold a file of this name are left out, with all they hold.
 
@@ -76,8 +58,10 @@ def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
     InputError
         If the root is absent, neither folder nor archive, or cannot be read.
     """
+    if remote.is_address(root):
+        return _among(remote.members(root), root, leave_out_with)
     if archives.is_archive(root):
-        return _in_archive(root)
+        return _among(archives.members(root), root, leave_out_with)
     try:
         entries = _entries(root)
     except FileNotFoundError:
@@ -100,25 +84,40 @@ def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
 
 
 def is_place(path: bytes) -> bool:
-    """Return whether a path is one of many photos: a folder, or an archive."""
+    """Return whether a path is one of many photos: a folder, or an archive.
+
+    An address is, unless it ends like a photo or has a query.
+    """
+    if remote.is_address(path):
+        return not is_photo(path) and b"?" not in path
     return os.path.isdir(path) or archives.is_archive(path)
 
 
-def _in_archive(root: bytes) -> Listing:
+def _among(members: list[Found], root: bytes, leave_out_with: bytes | None) -> Listing:
+    """Tell photos from other files, where files are listed in one go."""
     listing = Listing()
-    for member in archives.members(root):
+    galleries = tuple(
+        os.path.join(os.path.dirname(member.path), b"")
+        for member in members
+        if os.path.basename(member.path) == leave_out_with
+    )
+    for member in members:
         parts = member.path.split(b"/")
+        if member.path.startswith(galleries):
+            continue
         if any(part in (b"", b".", b"..") for part in parts):
             # No path that could be found again below the archive's own.
             if is_photo(member.path):
                 path = os.path.join(root, member.path.lstrip(b"/"))
-                listing.skipped.append(Skipped(path, "has a name that is no path in an archive"))
+                listing.skipped.append(Skipped(path, "has a name that is no path"))
         elif parts[0] == RESOURCES or any(part.startswith(b".") for part in parts):
             listing.passed_over["hidden"] += 1
-        elif is_photo(member.path):
-            listing.photos.append(Found(member.path, member.size, member.mtime_ns, member.offset))
-        else:
+        elif not is_photo(member.path):
             listing.passed_over[_ending(member.path)] += 1
+        elif member.size > MAX_BYTES:
+            listing.skipped.append(Skipped(os.path.join(root, member.path), TOO_LARGE))
+        else:
+            listing.photos.append(member)
     listing.photos.sort(key=lambda found: found.path)
     return listing
 

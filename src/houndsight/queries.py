@@ -17,6 +17,7 @@ from houndsight.errors import ImageError, InputError, printable
 from houndsight.gallery import Gallery, find_photos
 from houndsight.labels import folder_label, labeller
 from houndsight.listing import is_place
+from houndsight.remote import absolute
 from houndsight.types import Item, Skipped, Vectors
 
 __all__ = [
@@ -229,7 +230,7 @@ def _find(
 ) -> Iterator[Query | Skipped]:
     known = frozenset(gallery.labels()) if labels in (None, "folder") else frozenset()
     for name in names:
-        path = os.path.abspath(os.fsencode(name))
+        path = absolute(name)
         if is_place(path):
             listing = find_photos(path)
             if not listing.photos:
@@ -270,6 +271,8 @@ def _known(
 
 def _same_file(gallery: Gallery, item: Item, path: bytes) -> bool:
     place = gallery.path_of(item)
+    if place == path:
+        return True
     try:
         return os.path.samefile(place, path)
     except NotADirectoryError:  # one of them is in an archive

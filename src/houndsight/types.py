@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Item", "Match", "Matches", "Skipped", "Vectors", "Where"]
+__all__ = ["Found", "Item", "Match", "Matches", "Skipped", "Vectors", "Where"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,27 @@ class Item:
     def key(self) -> str:
         """The id as 16 hex digits: JavaScript loses integers over 2**53."""
         return f"{self.id:016x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that is there: in a folder, in an archive, or at an address.
+
+    Attributes
+    ----------
+    path
+        Relative to the root.
+    size, mtime_ns
+        Bytes, and time of last change; what "unchanged" is judged by.
+    position
+        Files are read fastest in this order: the number on their disk, or where they begin in an
+        archive.
+    """
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)

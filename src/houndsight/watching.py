@@ -13,6 +13,7 @@ from houndsight.embedder import Embedder
 from houndsight.errors import GalleryBusy, GalleryError, HoundsightError, InputError
 from houndsight.gallery import Gallery, find_photos
 from houndsight.indexing import IndexReport, Progress, index
+from houndsight.remote import absolute
 from houndsight.types import Skipped
 
 if TYPE_CHECKING:
@@ -97,13 +98,13 @@ def watch(
     HoundsightError
         What `index` raises, but for a folder without photos and a gallery that is busy.
     """
-    place = os.path.abspath(os.fsencode(photos))
+    place = absolute(photos)
     find_photos(place)  # a wrong name is no folder that comes back
     if not os.path.isdir(place):
         raise InputError(
-            "is an archive, which nothing is added to",
+            "is no folder: nothing tells when photos arrive there",
             path=place,
-            remedy="Index it once: houndsight index",
+            remedy="Run houndsight index now and then: only what is new is read",
         )
     load = cache(embedder or partial(_own, gallery))
     known: set[Skipped] | None = None

@@ -384,7 +384,7 @@ def test_kept_weights_of_keras_need_no_h5py(published, small, monkeypatch):
 def test_without_h5py_nothing_is_fetched(published, server, small, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     for given in (None, small):
-        with pytest.raises(InputError, match="need h5py, which is not installed") as error:
+        with pytest.raises(InputError, match="needs h5py, which is not installed") as error:
             load(published, given)
         assert error.value.remedy == "Run: pip install 'houndsight[keras]'"
     assert server.requests == 0

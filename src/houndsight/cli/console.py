@@ -33,7 +33,6 @@ __all__ = [
     "LISTED",
     "SKIPPED",
     "USAGE",
-    "absolute",
     "complete_files",
     "complete_folders",
     "download_bar",
@@ -370,8 +369,3 @@ def step_bar() -> Iterator[Callable[[str, int, int], None]]:
             update(done, total, step=step)
 
         yield progress
-
-
-def absolute(path: str) -> bytes:
-    """Return a path as the catalogue keeps it."""
-    return os.path.abspath(os.fsencode(path))

@@ -137,9 +137,10 @@ def _evaluate(
 
 
 def _read(library: "Gallery", folder: str, labels: str | None) -> "Queries":
+    from houndsight.listing import is_place
     from houndsight.queries import read_queries
 
-    if not os.path.isdir(folder):
+    if not is_place(os.fsencode(folder)):
         cause = "is a file, not a folder" if os.path.exists(folder) else "there is no such folder"
         raise InputError(cause, path=folder, remedy="Name a folder of photos")
     embedder = reopen_embedder(library)

@@ -171,13 +171,14 @@ def explain(
     from houndsight import explaining
     from houndsight.cropping import View
     from houndsight.gallery import Gallery
+    from houndsight.listing import is_place
     from houndsight.queries import read_queries
     from houndsight.render import records, text
     from houndsight.render.answers import explanation_picture
 
     if output is not None:
         check_picture(Path(output))
-    if os.path.isdir(query):
+    if is_place(os.fsencode(query)):
         raise InputError("is a folder, not a photo", path=query, remedy="Name one photo")
     with Gallery(gallery) as library:
         found = library.find(item)

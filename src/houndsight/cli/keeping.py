@@ -8,7 +8,6 @@ import click
 from houndsight.cli.console import (
     DAMAGED,
     DONE,
-    absolute,
     complete_files,
     complete_folders,
     err,
@@ -126,6 +125,7 @@ def add(
     """
     from houndsight.adding import add_photo
     from houndsight.labels import clean
+    from houndsight.remote import absolute
     from houndsight.render.records import skipped_records
     from houndsight.types import Skipped
 
@@ -245,11 +245,18 @@ def compact(gallery: str, dry_run: bool) -> int:
 @dry_run_option
 def relocate(old: str, new: str, gallery: str, dry_run: bool) -> int:
     """Say that an indexed folder has moved from OLD to NEW; nothing is embedded again."""
+    from houndsight.gallery import find_photos
+    from houndsight.remote import absolute
+
     with opened(gallery, dry_run) as library:
-        library.relocate(absolute(old), absolute(new))
-        there = sum(os.path.exists(library.path_of(item)) for item in library.items())
-        back = "; houndsight undo takes it back" if there < len(library) else ""
-        tell(library, f"{there:,} of {len(library):,} photos are where the gallery says", back)
+        place = absolute(new)
+        library.relocate(absolute(old), place)
+        found = {photo.path for photo in find_photos(place).photos}
+        root = library.known_root(place)
+        paths = [item.path for item in library.items() if item.root == root]
+        there = sum(path in found for path in paths)
+        back = "; houndsight undo takes it back" if there < len(paths) else ""
+        tell(library, f"{there:,} of {len(paths):,} photos are where the gallery says", back)
     return DONE
 
 

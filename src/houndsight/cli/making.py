@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from houndsight.cli.console import (
-    absolute,
     complete_files,
     complete_folders,
     gallery_option,
@@ -79,7 +78,7 @@ def index(
     as_json: bool,
     **model: Any,
 ) -> int:
-    """Bring a gallery up to date with PHOTOS: a folder, or a .zip or .tar archive.
+    """Bring a gallery up to date with PHOTOS: a folder, a .zip or .tar archive, or an address.
 
     Only photos that are new or have changed are embedded. Files that cannot be read are skipped
     and listed. With --dry-run photos are read, but not embedded.
@@ -142,6 +141,7 @@ def _narrowed(
     from houndsight.gallery import find_photos
     from houndsight.labels import labeller
     from houndsight.precision import LEAST_OVERLAP, narrowed
+    from houndsight.remote import absolute
 
     root = absolute(photos)
     found = find_photos(root).photos
@@ -215,11 +215,12 @@ def embed(images: tuple[str, ...], output: str, **model: Any) -> int:
 
 def _photos(names: tuple[str, ...]) -> tuple[list[bytes], list[Any]]:
     from houndsight.listing import find, is_place
+    from houndsight.remote import absolute
 
     paths: list[bytes] = []
     skipped: list[Any] = []
     for name in names:
-        path = os.path.abspath(os.fsencode(name))
+        path = absolute(name)
         if not is_place(path):
             paths.append(path)
             continue

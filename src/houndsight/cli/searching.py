@@ -159,9 +159,11 @@ def search(photos: tuple[str, ...], gallery: str, **options: Any) -> int:
     gallery can be named by its id.
     """
     from houndsight.gallery import Gallery
+    from houndsight.listing import is_place
 
     asked = _Asked(**options)
-    if asked.combine or (len(photos) == 1 and not os.path.isdir(photos[0])):  # else into folders
+    one = len(photos) == 1 and not is_place(os.fsencode(photos[0]))
+    if asked.combine or one:  # else into folders
         for target in (Path(name) for name in (asked.grid, asked.explain) if name is not None):
             if target.suffix and not target.is_dir():
                 check_picture(target)

@@ -6,8 +6,8 @@ import numpy as np
 
 from houndsight.drafts import draft
 from houndsight.errors import unwritable
-from houndsight.exchange.extras import library
 from houndsight.exchange.rows import Rows
+from houndsight.extras import library
 
 __all__ = ["write"]
 
@@ -18,7 +18,7 @@ def write(path: Path, rows: Rows) -> None:
     The distances that it gives are squares of houndsight's. FAISS holds all vectors in memory
     before it writes them.
     """
-    faiss = library("faiss", "faiss")
+    faiss = library("faiss", "faiss", "this format")
     index = faiss.IndexIDMap2(faiss.IndexFlatL2(rows.dim))
     for items, vectors in rows.blocks():
         index.add_with_ids(vectors, np.array([item.id for item in items], np.int64))

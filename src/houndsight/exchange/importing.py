@@ -22,6 +22,7 @@ from houndsight.exchange.read_rows import Row, read_rows
 from houndsight.exchange.settings import foreign_settings, own_settings
 from houndsight.gallery import Gallery, Root, first_id
 from houndsight.machine import available_cpus
+from houndsight.remote import absolute
 from houndsight.types import Item
 
 __all__ = ["Imported", "import_vectors"]
@@ -116,7 +117,7 @@ def import_vectors(
             remedy="Save vectors with numpy.savez, or as Parquet",
         )
     incoming = reader(file, column)
-    base = os.path.abspath(os.fsencode(photos if photos is not None else file.parent))
+    base = absolute(photos if photos is not None else file.parent)
     rows = list(read_rows(incoming, base))
     checked = incoming.check()
     settings, why = own_settings(incoming, checked)

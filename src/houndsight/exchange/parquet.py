@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from houndsight.drafts import draft
 from houndsight.errors import InputError
-from houndsight.exchange.extras import library
 from houndsight.exchange.incoming import COLUMNS, Incoming
 from houndsight.exchange.rows import BLOCK, Rows, utf8
+from houndsight.extras import library
 
 __all__ = ["arrow", "read", "write"]
 
@@ -21,7 +21,8 @@ VECTORS = ("vector", "vectors", "embedding", "embeddings")
 
 def arrow() -> tuple[Any, Any]:
     """Return pyarrow and pyarrow.parquet; InputError if they are not installed."""
-    return library("pyarrow", "parquet"), library("pyarrow.parquet", "parquet")
+    use = ("parquet", "this format")
+    return library("pyarrow", *use), library("pyarrow.parquet", *use)
 
 
 def write(path: Path, rows: Rows) -> None:

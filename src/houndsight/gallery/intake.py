@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.errors import GalleryError, InputError, printable
+from houndsight.remote import is_address
 from houndsight.stores import Store
 from houndsight.types import Item, Skipped
 
@@ -60,6 +61,8 @@ def first_id(path: bytes, digest: bytes) -> int:
 
 def inside(place: bytes, folder: bytes) -> bool:
     """Return whether a place is a folder or lies in it, whatever links lead there."""
+    if is_address(place) or is_address(folder):
+        return os.path.join(place, b"").startswith(os.path.join(folder, b""))
     real, above = os.path.realpath(place), os.path.realpath(folder)
     return os.path.commonpath([real, above]) == above
 

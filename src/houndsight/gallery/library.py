@@ -31,6 +31,7 @@ from houndsight.gallery.by_hand import ByHand
 from houndsight.gallery.spaces import Spaces
 from houndsight.gallery.underway import Watched
 from houndsight.maps import Base, Space
+from houndsight.remote import absolute
 from houndsight.stores import Store
 from houndsight.stores.layout import CATALOGUE
 from houndsight.stores.local import LocalStore
@@ -177,7 +178,7 @@ class Gallery(ByHand, Spaces, Watched):
         with contextlib.suppress(ValueError):
             if len(path) == 16 and int(path, 16) < 1 << 63:
                 found.update((item.id, item) for item in self.store.items([int(path, 16)]))
-        full = os.path.abspath(path)
+        full = absolute(path)
         for number, place in self.places().items():
             for candidate in {path, os.path.relpath(full, place)}:
                 found.update((item.id, item) for item in self.store.at(number, [candidate]))

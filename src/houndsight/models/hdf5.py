@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from houndsight.errors import InputError
+from houndsight.extras import library
 from houndsight.models.pytorch import as_float32
 from houndsight.models.unpickle import Refused
 
@@ -33,14 +33,7 @@ def h5py() -> Any:
     InputError
         It is not installed.
     """
-    try:
-        import h5py as module
-    except ModuleNotFoundError:
-        raise InputError(
-            "weights of Keras (.h5) need h5py, which is not installed",
-            remedy="Run: pip install 'houndsight[keras]'",
-        ) from None
-    return module
+    return library("h5py", "keras", "the format of Keras's weights (.h5)")
 
 
 def read_hdf5(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
@@ -60,12 +53,12 @@ def read_hdf5(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
     """
     import numpy as np
 
-    library = h5py()
+    module = h5py()
     arrays: dict[str, NDArray[Any]] = {}
     left = _MAX_GROWTH * size
     try:
-        with library.File(file, "r") as opened:
-            found = list(_datasets(library, opened, ()))
+        with module.File(file, "r") as opened:
+            found = list(_datasets(module, opened, ()))
             saved = [(path[1:], one) for path, one in found if path[0] == "model_weights"]
             for path, dataset in saved or found:
                 if not path:
@@ -92,18 +85,18 @@ def read_hdf5(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
 
 
 def _datasets(
-    library: Any, group: Any, above: tuple[str, ...]
+    module: Any, group: Any, above: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield every dataset below a group with the names that lead to it."""
     if len(above) > _MAX_DEPTH:
         raise Refused("its groups are nested without end")
     for name in group:
-        if not isinstance(group.get(name, getlink=True), library.HardLink):
+        if not isinstance(group.get(name, getlink=True), module.HardLink):
             raise Refused(f"its {name[:100]!r} is a link")
         inner = group[name]
         path = (*above, name)
-        if isinstance(inner, library.Group):
-            yield from _datasets(library, inner, path)
+        if isinstance(inner, module.Group):
+            yield from _datasets(module, inner, path)
         elif inner.external or inner.is_virtual:
             raise Refused(f"its {name[:100]!r} lies in another file")
         else:
