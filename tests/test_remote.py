@@ -86,8 +86,13 @@ class Google(http.server.BaseHTTPRequestHandler):
         name = os.fspath(file.relative_to(Google.folder))
         data = file.read_bytes()
         return {
-            "kind": "storage#object", "bucket": "dogs", "name": name, "size": str(len(data)),
-            "updated": when, "timeCreated": when, "etag": str(hash(data)),
+            "kind": "storage#object",
+            "bucket": "dogs",
+            "name": name,
+            "size": str(len(data)),
+            "updated": when,
+            "timeCreated": when,
+            "etag": str(hash(data)),
         }
 
     def answer(self, status, body):

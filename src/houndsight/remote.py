@@ -148,7 +148,7 @@ def read(path: bytes) -> bytes:
 
 def _system(path: bytes) -> tuple[Any, str]:
     """Return the file system that an address is in, and what it is called there."""
-    address = os.fsdecode(path)
+    address = os.fsdecode(path).replace(os.sep, "/")
     protocol = address.split("://")[0].lower()
     fsspec = library("fsspec", "remote", "an address")
     options = _patience() if protocol in ("http", "https") else {}

@@ -1,18 +1,21 @@
 """What the terminal can do: whether it shows pictures, and how wide it is."""
 
-import fcntl
+import contextlib
 import os
 import re
 import select
 import struct
 import sys
-import termios
 import time
-import tty
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from houndsight.errors import InputError
+
+with contextlib.suppress(ModuleNotFoundError):  # Windows has none of them
+    import fcntl
+    import termios
+    import tty
 
 if TYPE_CHECKING:
     from houndsight.render.inline import Protocol
@@ -71,7 +74,7 @@ def _by_asking() -> "Protocol | None":
     """Ask the terminal; None where it does not answer in time, or answers no."""
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
-    except OSError:
+    except (OSError, AttributeError):  # not on Windows
         return None
     try:
         answer = _answer(terminal)
@@ -104,6 +107,8 @@ def _answer(terminal: int) -> bytes:
 
 def width() -> int:
     """Return how wide the terminal that standard output is is, in pixels."""
+    if os.name != "posix":
+        return LETTER * os.get_terminal_size().columns
     size = fcntl.ioctl(sys.stdout.fileno(), termios.TIOCGWINSZ, bytes(8))
     _, columns, wide, _ = struct.unpack("HHHH", size)
     return int(wide) or LETTER * (int(columns) or 80)

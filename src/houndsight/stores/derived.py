@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from filelock import FileLock
@@ -74,7 +74,7 @@ def mapped(path: Path, making: Making, vectors: NDArray[np.float32]) -> NDArray[
     """Map the rows that a file has of these vectors, float32 (n, making.dim); perhaps none."""
     rows = 0
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        rows, _ = _whole(file.fileno(), making, vectors)
+        rows, _ = _whole(file, making, vectors)
     if not rows:
         return np.empty((0, making.dim), np.float32)
     return np.asarray(np.memmap(path, np.dtype("<f4"), "r", HEADER, shape=(rows, making.dim)))
@@ -83,21 +83,25 @@ def mapped(path: Path, making: Making, vectors: NDArray[np.float32]) -> NDArray[
 def extend(path: Path, making: Making, vectors: NDArray[np.float32]) -> None:
     """Add the rows that a file lacks of these vectors; to be called by one at a time."""
     with path.open("r+b" if path.exists() else "w+b") as file:
-        known, crc = _whole(file.fileno(), making, vectors)
+        known, crc = _whole(file, making, vectors)
         if known == len(vectors):
             return
         for start in range(known, len(vectors), BLOCK):
             rows = making(vectors[start : start + BLOCK])
             data = np.ascontiguousarray(rows, dtype="<f4").tobytes()
-            crc, place = zlib.crc32(data, crc), HEADER + start * making.dim * 4
-            while data:
-                written = os.pwrite(file.fileno(), data, place)
-                data, place = data[written:], place + written
-        os.fsync(file.fileno())
+            crc = zlib.crc32(data, crc)
+            file.seek(HEADER + start * making.dim * 4)
+            file.write(data)
+        _sync(file)
         last = zlib.crc32(vectors[-1].tobytes())
-        header = _FIELDS.pack(_MARK, making.dim, last, len(vectors), crc)
-        os.pwrite(file.fileno(), header, 0)
-        os.fsync(file.fileno())
+        file.seek(0)
+        file.write(_FIELDS.pack(_MARK, making.dim, last, len(vectors), crc))
+        _sync(file)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def forget(folder: Path, generation: int) -> None:
@@ -124,13 +128,13 @@ def damaged(folder: Path) -> Iterator[str]:
             yield f"{FOLDER}/{path.name}: its checksum does not fit; delete it, it is made again"
 
 
-def _whole(handle: int, making: Making, vectors: NDArray[np.float32]) -> tuple[int, int]:
+def _whole(file: BinaryIO, making: Making, vectors: NDArray[np.float32]) -> tuple[int, int]:
     """Return how many rows of the file are whole and made from these vectors, and their CRC."""
     try:
-        mark, dim, last, rows, crc = _FIELDS.unpack(os.pread(handle, _FIELDS.size, 0))
+        mark, dim, last, rows, crc = _FIELDS.unpack(file.read(_FIELDS.size))
     except struct.error:  # empty or cut off
         return 0, 0
-    size = os.fstat(handle).st_size
+    size = os.fstat(file.fileno()).st_size
     fits = mark == _MARK and dim == making.dim and size >= HEADER + rows * dim * 4
     # More rows than the vector file has, or others: another catalogue was put in its place.
     if not fits or not 0 < rows <= len(vectors) or zlib.crc32(vectors[rows - 1].tobytes()) != last:

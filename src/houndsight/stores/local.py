@@ -1,6 +1,6 @@
 """The local store, gallery format 1: one SQLite catalogue and one mapped file of vectors.
 
-Order of writing: vectors by pwrite, fsync, then the catalogue's commit. A row counts once the
+Order of writing: vectors, fsync, then the catalogue's commit. A row counts once the
 commit that names it is done; what a crash leaves behind it is ignored and overwritten.
 """
 
@@ -257,17 +257,10 @@ class LocalStore:
             raise GalleryError("a vector holds a value that is not finite", path=self.folder)
         first = self._end()
         data = memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
-        handle = os.open(
-            layout.vector_file(self.folder, self._current_generation()),
-            os.O_RDWR | os.O_CREAT,
-            0o666,
-        )
-        try:
-            written = 0
-            while written < len(data):
-                written += os.pwrite(handle, data[written:], first * self.dim * 4 + written)
-        finally:
-            os.close(handle)
+        path = layout.vector_file(self.folder, self._current_generation())
+        with path.open("r+b" if path.exists() else "w+b") as file:
+            file.seek(first * self.dim * 4)
+            file.write(data)
         self._unsynced = True
         return [(first + n, zlib.crc32(row)) for n, row in enumerate(block)]
 
@@ -275,11 +268,8 @@ class LocalStore:
         """Make the rows of this transaction durable, all at once, before its commit."""
         if self._unsynced:
             path = layout.vector_file(self.folder, self._current_generation())
-            handle = os.open(path, os.O_RDWR)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
             self._unsynced = False
 
     def put_document(self, name: str, body: Any | None) -> None:

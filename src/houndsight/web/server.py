@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import signal
 import socket
 import threading
@@ -179,6 +178,10 @@ def serve(
 
 def _make_room(wanted: int) -> None:
     """Raise how many files may be open, as far as that is allowed: a shell gives 1,024."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows knows no such limit
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
