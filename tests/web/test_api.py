@@ -10,11 +10,12 @@ import zlib
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from calling import image_part, multipart, refused
 
 from fakes import draw, encoded, fake_embedder
-from houndsight import Gallery, index
+from houndsight import Gallery, import_vectors, index
 from houndsight.combining import search_combined
 from houndsight.cropping import Crop, View
 from houndsight.errors import WeightsUnavailable
@@ -717,3 +718,26 @@ def test_the_last_evaluation_is_there_when_it_is_made(ask):
     assert found.keys() == expected.keys()
     same = {name for name in found if found[name] == expected[name]}
     assert found.keys() - same <= {"seconds", "time", "made"}, found
+
+
+def test_vectors_made_elsewhere_are_asked_by_the_photos_among_them(ask, place, tmp_path):
+    with Gallery(place) as gallery:
+        vectors = gallery.vectors(gallery.items())
+        paths = [os.fsdecode(gallery.path_of(item)) for item in gallery.items()]
+    np.savez(tmp_path / "clip.npz", vectors=vectors.values, paths=np.array(paths))
+    import_vectors(tmp_path / "clip.npz", tmp_path / "foreign", name="CLIP")
+    with Gallery(tmp_path / "foreign") as gallery:
+        asked = ask(gallery.no_network(), at=tmp_path / "foreign")
+    item, *_ = asked.gallery.items()
+    answer = asked.client.get("/api/search", params={"query": item.key, "k": 3})
+    assert answer.status_code == 200
+    found = [one["id"] for one in answer.json()["answers"][0]["matches"]]
+    wanted = asked.gallery.search(asked.gallery.vectors([item]), 3, exclude=[[item.id]])
+    assert found == [f"{id_:016x}" for id_ in wanted.ids[0]]
+    files = {"image": ("a.jpg", encoded(draw(99)))}
+    error = refused(asked.client.post("/api/search", files=files), 503, "model_error")
+    assert "made elsewhere, by CLIP" in error["message"]
+    for path in ("/", f"/?q={item.key}", "/gallery", "/about"):
+        page = asked.client.get(path)
+        assert page.status_code == 200
+        assert "CLIP" in page.text or path == "/gallery"
