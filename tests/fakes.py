@@ -91,6 +91,21 @@ def encoded(image, kind="JPEG", **options):
     return buffer.getvalue()
 
 
+def upright(rows, orientation):
+    """Return stored pixels, (h, w) or (h, w, 3), as they are to be seen: TIFF 6.0, Orientation."""
+    columns = rows.swapaxes(0, 1)
+    return {
+        1: rows,
+        2: rows[:, ::-1],
+        3: rows[::-1, ::-1],
+        4: rows[::-1],
+        5: columns,
+        6: columns[:, ::-1],
+        7: columns[::-1, ::-1],
+        8: columns[::-1],
+    }[orientation]
+
+
 def write_photo(path, seed, size=(48, 40), kind="JPEG", **options):
     """Write the photo of a seed to a file, its folders made; return its bytes."""
     data = encoded(draw(seed, size), kind, **options)

@@ -17,7 +17,7 @@ from houndsight import images
 from houndsight.gallery import Gallery
 from houndsight.indexing import index
 
-NO_PHOTO = "is no photo of a kind that is read (JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF)"
+NO_PHOTO = "is no photo of a kind that is read (JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC, RAW)"
 NO_RIGHTS = "may not be read: permission denied"
 ROOT = os.geteuid() == 0
 

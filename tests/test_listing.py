@@ -40,6 +40,11 @@ def make(folder, *paths):
         "a.tiff",
         "a.bmp",
         "a.avif",
+        "a.heic",
+        "a.heif",
+        "a.dng",
+        "a.nef",
+        "a.cr3",
         "a.b.JPG",
     ],
 )
@@ -48,7 +53,7 @@ def test_names_of_photos(name):
     assert is_photo(name.upper().encode())
 
 
-@pytest.mark.parametrize("name", [b"a.txt", b"a", b"jpg", b".jpg", b"a.jpg.txt", b"a.heic", b""])
+@pytest.mark.parametrize("name", [b"a.txt", b"a", b"jpg", b".jpg", b"a.jpg.txt", b"a.raw", b""])
 def test_names_of_other_files(name):
     assert not is_photo(name)
 

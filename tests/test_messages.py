@@ -113,7 +113,10 @@ def _furnish(here):
     write_photo(here / "one" / "pug" / "pug.jpg", 60)
     (here / "notes.txt").write_text("beagle: the brown one\n")
     (here / "notes.jpg").write_text("beagle: the brown one\n")
-    (here / "sea.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (here / "phone").mkdir()
+    for path in ("sea.heic", "phone/hill.heic"):
+        (here / path).write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (here / "sea.raf").write_bytes(b"FUJIFILMCCD-RAW " + bytes(100))
     (here / "empty.jpg").touch()
     (here / "empty").mkdir()
     (here / "full").mkdir()

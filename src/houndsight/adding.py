@@ -80,7 +80,7 @@ def add_photo(
     decoded = images.decode(file.data, path=path, at_least=embedder.preprocessing.decode_at_least)
     if vector is None:
         vector = embedder.embed(decoded.image)
-    name = f"{digest.hex()[:2]}/{digest.hex()}{images.extension(file.data)}"
+    name = f"{digest.hex()[:2]}/{digest.hex()}{images.extension(file.data, path=path)}"
     entry = Entry(
         path=os.fsencode(name),
         label=text,

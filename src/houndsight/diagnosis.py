@@ -24,9 +24,11 @@ VNNI = {"avx512_vnni", "avx_vnni", "asimddp"}
 EXTRAS = {
     "faiss": ("houndsight export to .faiss", ("faiss",)),
     "gs": ("photos at gs://", ("gcsfs",)),
+    "heic": ("photos in HEIC", ("pi_heif",)),
     "keras": ("the model resnet50-keras, weights in .h5", ("h5py",)),
     "map": ("t-SNE in houndsight map", ("sklearn",)),
     "parquet": ("houndsight export and import of .parquet, export for Milvus", ("pyarrow",)),
+    "raw": ("photos in camera RAW", ("rawpy",)),
     "remote": ("photos at https://", ("fsspec", "aiohttp")),
     "s3": ("photos at s3://", ("s3fs",)),
     "watch": ("houndsight watch", ("watchdog",)),

@@ -1,19 +1,16 @@
 """Photos on disk: reads their bytes, decodes them (preprocessing version 1)."""
 
-import contextlib
 import errno
 import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from houndsight import archives, remote
+from houndsight import archives, camera_raw, heif, pixels, remote
 from houndsight.errors import ImageError, printable
 
 __all__ = [
@@ -22,6 +19,7 @@ __all__ = [
     "check_size",
     "decode",
     "extension",
+    "extra_endings",
     "is_photo",
     "os_reason",
     "read",
@@ -29,30 +27,25 @@ __all__ = [
 ]
 
 EXTENSIONS = frozenset(b".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .avif".split())
+# Those that are seen only with an extra are photos as well: a folder of them is not without any.
+EXTENSIONS |= heif.EXTENSIONS | camera_raw.EXTENSIONS
 # "JPEG" opens MPO too (a JPEG with further pictures behind the first, as phones write them);
 # Pillow has no opener of that name, and to ask for it fails for every other kind of photo.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 MAX_BYTES = 1 << 30
 TOO_LARGE = "is larger than 1 GiB, more than a photo can be"
 THUMBNAIL_SIZE = 256
-# Pixels that are converted at once, in as many as 8 bytes each.
-STRIP = 1 << 22
-# EXIF 2.32, tag 0x0112: how the stored rows and columns are to be turned for viewing.
-ORIENTATION_TAG = 0x0112
-ORIENTATIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def is_photo(name: bytes) -> bool:
     """Return whether a file's name ends like that of a photo, in any case."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def extra_endings() -> list[str]:
+    """Return how names of HEIC and camera RAW photos end, where the extra for them is installed."""
+    found = [part.EXTENSIONS for part in (heif, camera_raw) if find_spec(part.LIBRARY)]
+    return sorted(ending.decode() for endings in found for ending in endings)
 
 
 def os_reason(error: OSError) -> str:
@@ -133,7 +126,7 @@ class Decoded:
     Attributes
     ----------
     image
-        Mode RGB, upright; a large JPEG may be decoded at a reduced size.
+        Mode RGB, upright; a large JPEG or camera RAW may be decoded at a reduced size.
     width, height
         The photo's full size in pixels, upright.
     """
@@ -149,30 +142,24 @@ def decode(data: bytes, *, path: bytes, at_least: int) -> Decoded:
     Parameters
     ----------
     data
-        The file's bytes: JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF, recognised by content.
+        The file's bytes: JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC or camera RAW, recognised by
+        content.
     path
-        Named in errors.
+        Named in errors; tells the rare camera RAW whose content could be a TIFF's.
     at_least
-        A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size (by DCT scaling, much faster) as long
-        as neither side falls below this number of pixels.
+        A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size (by DCT scaling, much faster), and a
+        camera RAW be developed at 1/2, as long as neither side falls below this number of pixels.
 
     Raises
     ------
     ImageError
-        If the bytes are no photo, are damaged, or hold more pixels than Pillow admits (about
-        179 million: a decompression bomb).
+        If the bytes are no photo, are damaged, hold more pixels than Pillow admits (about 179
+        million: a decompression bomb), or are HEIC or camera RAW and that extra is not installed.
     """
     try:
-        opened = Image.open(io.BytesIO(data), formats=FORMATS)
-        size = opened.size
-        if opened.format in ("JPEG", "MPO"):
-            opened.draft(None, (at_least, at_least))
-        opened.load()
-        # Only now: Pillow turns a TIFF itself while it loads it, and then forgets the tag.
-        orientation = _orientation(opened)
-        image = _to_rgb(opened)
-        # Pillow would write comments and XMP, which may say where it was taken, into thumbnails.
-        image.info = {}
+        image, size = _upright(data, path, at_least)
+    except ImageError:
+        raise
     except UnidentifiedImageError:
         raise ImageError(_what_instead(data), path=path) from None
     except Image.DecompressionBombError:
@@ -182,10 +169,6 @@ def decode(data: bytes, *, path: bytes, at_least: int) -> Decoded:
     except Exception as error:  # decoders raise nearly anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"is damaged: {printable(reason)}", path=path) from None
-    if orientation in ORIENTATIONS:
-        image = image.transpose(ORIENTATIONS[orientation])
-        if orientation >= 5:
-            size = size[::-1]
     return Decoded(image, *size)
 
 
@@ -197,25 +180,27 @@ def check_size(data: bytes, *, path: bytes, most: int) -> None:
     data
         The file's bytes.
     path
-        Named in errors.
+        As for `decode`.
     most
         Pixels that it may have.
 
     Raises
     ------
     ImageError
-        If it has more, or its first bytes are those of no photo.
+        If it has more, its first bytes are those of no photo, or its extra is not installed.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            pixels = opened.width * opened.height
+        wide, high = _size(data, path)
+        count = wide * high
+    except ImageError:
+        raise
     except (UnidentifiedImageError, OSError):
         raise ImageError(_what_instead(data), path=path) from None
     except Image.DecompressionBombError:
-        pixels = most + 1
+        count = most + 1
     except Exception as error:  # as in decode
         raise ImageError(f"is damaged: {printable(str(error))}", path=path) from None
-    if pixels > most:
+    if count > most:
         raise ImageError(
             f"holds more than {most / 1e6:.0f} megapixels",
             path=path,
@@ -223,79 +208,49 @@ def check_size(data: bytes, *, path: bytes, most: int) -> None:
         )
 
 
-def extension(data: bytes) -> str:
+def extension(data: bytes, *, path: bytes) -> str:
     """Return how a photo's name ends by its bytes, ``.jpg`` for example.
 
     Parameters
     ----------
     data
         Bytes that `decode` takes.
+    path
+        Its name now: some kinds of camera RAW differ in nothing else.
     """
+    if ending := camera_raw.kind(data, path):
+        return ending
+    if heif.is_heif(data):
+        return ".heic"
     with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
         kind = str(opened.format)
     return {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}.get(kind, f".{kind.lower()}")
 
 
-def _orientation(image: Image.Image) -> int:
-    # Damaged EXIF data is common in photos that are otherwise sound: seen as not turned.
-    with contextlib.suppress(Exception):
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
-    return 1
+def _upright(data: bytes, path: bytes, at_least: int) -> tuple[Image.Image, tuple[int, int]]:
+    if camera_raw.kind(data, path):
+        return camera_raw.decode(data, path=path, at_least=at_least)
+    return pixels.upright(_opened(data, path), at_least)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        return _from_deep(image).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return _on_white(image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+def _size(data: bytes, path: bytes) -> tuple[int, int]:
+    if camera_raw.kind(data, path):
+        return camera_raw.size(data, path=path)
+    with _opened(data, path) as opened:
+        return opened.size
 
 
-def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
-    """Cut an image into boxes: what is computed for each takes little memory beside the image."""
-    rows = max(1, STRIP // image.width)
-    for top in range(0, image.height, rows):
-        yield 0, top, image.width, min(top + rows, image.height)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    whole = Image.new("RGB", image.size)
-    for box in _strips(image):
-        layer = image.crop(box).convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        whole.paste(Image.alpha_composite(white, layer).convert("RGB"), box)
-    return whole
-
-
-def _from_deep(image: Image.Image) -> Image.Image:
-    """Scale more than 8 bits a channel to 8: Pillow's own convert() clips at 255."""
-    top = max(float(_values(image, box).max(initial=0.0)) for box in _strips(image))
-    whole = Image.new("L", image.size)
-    for box in _strips(image):
-        values = _values(image, box)
-        if image.mode.startswith("I;16") or (image.mode == "I" and 255 < top <= 65535):
-            values /= 257.0
-        elif image.mode == "F" and top <= 1.0:
-            values *= 255.0
-        elif top > 65535:
-            values *= 255.0 / top
-        whole.paste(Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8)), box)
-    return whole
-
-
-def _values(image: Image.Image, box: tuple[int, int, int, int]) -> NDArray[np.float64]:
-    # NaN and infinite stand for "no value" in scientific images: black.
-    values = np.asarray(image.crop(box)).astype(np.float64)
-    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+def _opened(data: bytes, path: bytes) -> Image.Image:
+    if heif.is_heif(data):
+        return heif.opened(data, path=path)
+    return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def _what_instead(data: bytes) -> str:
     start = data[:512].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return "is a web page, not a photo"
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheim"):
-        return "is a HEIC photo, which is not read yet; convert it to JPEG"
-    return "is no photo of a kind that is read (JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF)"
+    return "is no photo of a kind that is read (JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC, RAW)"
 
 
 def thumbnail(image: Image.Image) -> bytes:

@@ -158,7 +158,8 @@ def index(
         raise InputError(
             f"holds no photo ({others} other files, {len(listing.skipped)} unreadable)",
             path=place,
-            remedy="Photos end in .jpg, .png, .webp, .gif, .tif, .bmp or .avif; is a drive away?",
+            remedy="Photos end in .jpg, .png, .webp, .gif, .tif, .bmp, .avif, .heic or like camera "
+            "RAW (.dng, .nef, .cr3 and others); is a drive away?",
         )
     if labels not in (None, "folder", "none"):
         labels = os.path.abspath(labels)
@@ -359,10 +360,11 @@ def _reader(
                 return _Read(entry)
             decoded = images.decode(file.data, path=path, at_least=shape.decode_at_least)
         except ImageError as error:
-            # What the system refused (rights, a lost drive) is tried again each time.
-            refused = isinstance(error.__cause__, OSError)
+            # What the system refused (rights, a lost drive) is tried again each time, and so is
+            # what lacks an extra, which may be installed by then.
+            refused = isinstance(error.__cause__, (OSError, ImportError))
             changed = None if refused or found.size < 0 else (found.size, found.mtime_ns)
-            return _Read(Skipped(path, error.cause), changed)
+            return _Read(Skipped(path, error.reason), changed)
         entry = replace(
             entry,
             width=decoded.width,

@@ -1,5 +1,6 @@
 """The HTTP API: the library's answers, and refusals with a code and a remedy."""
 
+import io
 import json
 import os
 import re
@@ -11,9 +12,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+import pillow_heif
 import pytest
 from calling import image_part, multipart, refused
+from PIL import Image
 
+from dng import dng, plain
 from fakes import draw, encoded, fake_embedder
 from houndsight import Gallery, import_vectors, index
 from houndsight.combining import search_combined
@@ -200,7 +204,7 @@ RUBBISH = {
     "zeros": (b"\0" * 5000, "no photo"),
     "a web page": (b"<!doctype html><script>alert(1)</script>", "is a web page"),
     "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', "no photo"),
-    "HEIC": (b"\0\0\0\x18ftypheic" + b"\0" * 500, "HEIC"),
+    "HEIC": (b"\0\0\0\x18ftypheic" + b"\0" * 500, "damaged"),
     "PDF": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "no photo"),
     "a program": (b"\x7fELF" + b"\0" * 100, "no photo"),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no photo"),
@@ -741,3 +745,31 @@ def test_vectors_made_elsewhere_are_asked_by_the_photos_among_them(ask, place, t
         page = asked.client.get(path)
         assert page.status_code == 200
         assert "CLIP" in page.text or path == "/gallery"
+
+
+def test_camera_raw_and_heic_are_answered_with_jpegs(ask, monkeypatch):
+    asked = ask()
+    raw = dng(plain((640, 480), (20_000, 40_000, 5_000)), named=False, sub=True, orientation=6)
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(draw(99, (96, 80))).save(buffer)
+    for name, data, size in (
+        ("a.NEF", raw, (480, 640)),
+        ("blob", raw, (480, 640)),
+        ("b.heic", buffer.getvalue(), (96, 80)),
+    ):
+        answer = asked.client.post("/api/search", files={"image": (name, data)})
+        assert answer.status_code == 200, answer.text
+        (key,) = answer.json()["answers"][0]["query"]
+        shown = asked.client.get(f"/query/{key}")
+        assert shown.headers["content-type"] == "image/jpeg"
+        with Image.open(io.BytesIO(shown.content)) as picture:
+            assert (picture.format, picture.size) == ("JPEG", size)
+    monkeypatch.setattr(uploads, "MAX_PIXELS", 640 * 480 - 1)
+    answer = asked.client.post("/api/search", files={"image": ("c.dng", raw)})
+    assert "megapixels" in refused(answer, 422, "unreadable_image")["message"]
+    (more,) = re.findall(r'id="choose"[^>]*accept="([^"]*)"', asked.client.get("/").text)
+    assert {"image/*", ".heic", ".nef"} <= set(more.split(","))
+    # To some by name alone: a TIFF, whose first picture may be but a thumbnail.
+    tiff = encoded(draw(7), "TIFF")
+    answer = asked.client.post("/api/search", files={"image": ("d.arw", tiff)})
+    assert "LibRaw" in refused(answer, 422, "unreadable_image")["message"]

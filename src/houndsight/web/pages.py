@@ -108,7 +108,8 @@ async def upload(
     skipped += [Skip(name=file_name(one), reason=beyond) for one in given[TOGETHER:]]
     if not keys:
         reason = skipped[0].reason if skipped else "no photo was chosen"
-        raise Refused(422, "unreadable_image", reason, "Choose a photo: JPEG, PNG, WebP, GIF, TIFF")
+        remedy = "Choose a photo: JPEG, PNG, WebP, GIF, TIFF, HEIC, RAW"
+        raise Refused(422, "unreadable_image", reason, remedy)
     ask = Ask.read([*request.query_params.multi_items(), *(("q", key) for key in keys)])
     if not skipped:
         return RedirectResponse(ask.url(), 303)

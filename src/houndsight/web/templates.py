@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 
+from houndsight import images
 from houndsight.render.html import environment
 from houndsight.render.labels import one_line
 from houndsight.web.addresses import photo_url, static_url
@@ -29,6 +30,8 @@ def _templates() -> Environment:
     made.filters["quoted"] = lambda text: quote(text, safe="")
     made.filters["static"] = static_url
     made.globals["photo_url"] = photo_url
+    # To browsers, only some of those that houndsight reads are images.
+    made.globals["accepted"] = ",".join(["image/*", *images.extra_endings()])
     return made
 
 

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from houndsight import images
+from houndsight import camera_raw, images
 from houndsight.web.problems import Refused
 
 __all__ = ["MAX_PIXELS", "Upload", "Uploads"]
@@ -29,7 +29,7 @@ class Upload:
         SHA-256 of its bytes, 64 hex digits: who has the photo, or was given the address, can name
         it, and nobody else.
     name
-        The file name that came with it: shown, and used for nothing else.
+        The file name that came with it: shown, and may tell that it is a camera RAW photo.
     path
         Where it lies.
     size
@@ -68,9 +68,12 @@ class Uploads:
         """
         file = images.File(data, 0)
         key = file.digest.hex()
-        path = Path(self._folder.name) / key
         images.check_size(data, path=os.fsencode(name), most=MAX_PIXELS)
+        # It has to stay camera RAW, which some are by their name alone.
+        ending = camera_raw.kind(data, os.fsencode(name)) or ""
         with self._lock:
+            known = self._kept.get(key)
+            path = Path(self._folder.name) / f"{key}{ending}" if known is None else known.path
             if not path.exists():  # those who tidy up temporary folders may have been here
                 draft = path.with_suffix(f".{threading.get_ident()}")
                 try:

@@ -11,7 +11,7 @@ function hand(files) {
   const choose = byId("choose");
   // With photos among them the server says what is none.
   if (![...files].some((file) => file.type.startsWith("image/") || !file.type)) {
-    return say({ message: "That is no photo", remedy: "Use JPEG, PNG, WebP, GIF or TIFF" }, true);
+    return say({ message: "That is no photo", remedy: "Use JPEG, PNG, WebP, GIF, TIFF, HEIC or RAW" }, true);
   }
   if (!choose) return handOver(files);
   if (choose.closest("form").hidden) return;
