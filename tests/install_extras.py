@@ -1,11 +1,13 @@
 """Install houndsight with each extra alone, in an environment of its own, and try what it is for.
 
-Run it by hand, it takes minutes: ``python tests/install_extras.py [EXTRA ...]``; all extras of
-pyproject.toml unless some are named. It prints a row for each, and ends with 1 if one fails.
+Run it by hand where the tools for development are installed, it takes minutes:
+``python tests/install_extras.py [EXTRA ...]``; all extras of pyproject.toml unless some are named.
+It prints a row for each, and ends with 1 if one fails.
 """
 
 import argparse
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -16,6 +18,11 @@ import tomllib
 import urllib.request
 import venv
 from pathlib import Path
+
+import pillow_heif
+from PIL import Image
+
+from dng import dng, plain
 
 HERE = Path(__file__).resolve().parents[1]
 EXTRAS = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"][
@@ -108,6 +115,30 @@ def _keras(env):
     return said
 
 
+def _photo(name, made):
+    """Return what embeds a photo of a kind that only one extra reads."""
+
+    def trial(env):
+        (env.folder / name).write_bytes(made())
+        said = env.hs("embed", name, "-o", "v.npz", "--model", "efficientnet-lite0", code=None)
+        if not (env.folder / "v.npz").exists() and "pip install" not in said:
+            raise Failed(said)
+        (env.folder / "v.npz").unlink(missing_ok=True)
+        return said
+
+    return trial
+
+
+def _heic():
+    photo = io.BytesIO()
+    pillow_heif.from_pillow(Image.radial_gradient("L").convert("RGB")).save(photo)
+    return photo.getvalue()
+
+
+def _dng():
+    return dng(plain((640, 480), (20_000, 40_000, 5_000)))
+
+
 def _map(env):
     said = env.hs("map", "-g", "gallery", "-o", "map.png")
     if "t-SNE in map.png" not in said and "houndsight[map]" not in said:
@@ -164,9 +195,11 @@ def _address(address):
 TRIALS = {
     "faiss": _exported("out.faiss"),
     "gs": _address("gs://houndsight.invalid/dogs"),
+    "heic": _photo("photo.heic", _heic),
     "keras": _keras,
     "map": _map,
     "parquet": _exported("out.parquet"),
+    "raw": _photo("photo.dng", _dng),
     "remote": _address("http://127.0.0.1:9/dogs"),
     "s3": _address("s3://houndsight.invalid/dogs"),
     "watch": _watch,

@@ -145,18 +145,36 @@ def test_a_large_jpeg_within_is_made_smaller_as_it_is_decoded():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("own", [False, True], ids=["the file says how", "the JPEG says how"])
-def test_the_jpeg_within_is_turned_once(orientation, own):
+@pytest.mark.parametrize("tag", [None, 0x0112, 0x010E], ids=["no EXIF", "its own", "no such tag"])
+def test_the_jpeg_within_is_turned_once(orientation, tag):
     picture = draw(3, (720, 540))
     rows = np.asarray(picture).astype(int)
     exif = Image.Exif()
-    exif[0x0112] = orientation
-    options = {"exif": exif.tobytes()} if own else {}
-    within = (720, 540, encoded(picture, quality=100, subsampling=0, **options))
-    made = pixels(dng(plain(FRAME, LINEAR), orientation=orientation, preview=within), at_least=9999)
+    if tag:
+        exif[tag] = orientation if tag == 0x0112 else "a dog"
+    options = {"exif": exif.tobytes()} if tag else {}
+    within = encoded(picture, quality=100, subsampling=0, **options)
+    if tag:  # as cameras have it: LibRaw puts EXIF of its own before what does not begin with it
+        assert within[6:10] == b"JFIF"
+        within = within[:2] + within[20:]
+        assert within[6:10] == b"Exif"
+    made = pixels(
+        dng(plain(FRAME, LINEAR), orientation=orientation, preview=(720, 540, within)),
+        at_least=9999,
+    )
     seen = upright(rows, orientation)
     assert made.shape == seen.shape
     assert np.abs(made - seen).max() <= 8
+
+
+def test_what_the_jpeg_says_of_itself_counts():
+    picture = draw(3, (720, 540))
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    within = encoded(picture, quality=100, exif=exif.tobytes())
+    within = within[:2] + within[20:]
+    data = dng(plain(FRAME, LINEAR), orientation=3, preview=(720, 540, within))
+    assert np.abs(pixels(data, at_least=9999) - np.asarray(picture)).mean() < 3
 
 
 def test_a_damaged_jpeg_within_does_not_damage_the_photo():

@@ -79,6 +79,13 @@ def test_exif_orientation_alone_does_not_turn_it():
     assert np.abs(pixels(data) - np.asarray(PHOTO)).max() <= 4
 
 
+def test_orientation_in_xmp_alone_does_not_turn_it():
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="%d "/></x:xmpmeta>'
+    data = heic(PHOTO, xmp=xmp % 1)
+    assert data.count(xmp % 1) == 1
+    assert np.abs(pixels(data.replace(xmp % 1, xmp % 6)) - np.asarray(PHOTO)).max() <= 4
+
+
 def exif_of(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -34,7 +34,7 @@ def opened(data: bytes, *, path: bytes) -> Image.Image:
     """Open the primary photo of a HEIF file; it is decoded only when it is loaded.
 
     libheif itself turns it as the file says (by ``irot`` and ``imir``; EXIF orientation does not
-    count in HEIF, and is 1 in what is returned), and holds the decoder to the size in the header.
+    count in HEIF, and is not returned), and holds the decoder to the size in the header.
 
     Raises
     ------
@@ -54,6 +54,6 @@ def opened(data: bytes, *, path: bytes) -> Image.Image:
     # Opened directly: pi-heif's own registration would change Pillow for the whole process.
     image: Image.Image = HeifImageFile(io.BytesIO(data))
     check_count(image.size)
-    # Pillow would go by an orientation that stands in XMP.
-    image.info.pop("xmp", None)
+    # EXIF and XMP may speak of an orientation, and libheif has seen to that.
+    image.info = {}
     return image
