@@ -167,8 +167,7 @@ def decode(data: bytes, *, path: bytes, at_least: int) -> Decoded:
     except MemoryError:
         raise ImageError("needs more memory to decode than there is", path=path) from None
     except Exception as error:  # decoders raise nearly anything on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"is damaged: {printable(reason)}", path=path) from None
+        raise _damaged(error, path) from None
     return Decoded(image, *size)
 
 
@@ -199,7 +198,7 @@ def check_size(data: bytes, *, path: bytes, most: int) -> None:
     except Image.DecompressionBombError:
         count = most + 1
     except Exception as error:  # as in decode
-        raise ImageError(f"is damaged: {printable(str(error))}", path=path) from None
+        raise _damaged(error, path) from None
     if count > most:
         raise ImageError(
             f"holds more than {most / 1e6:.0f} megapixels",
@@ -244,6 +243,11 @@ def _opened(data: bytes, path: bytes) -> Image.Image:
     if heif.is_heif(data):
         return heif.opened(data, path=path)
     return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _damaged(error: Exception, path: bytes) -> ImageError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ImageError(f"is damaged: {printable(reason)}", path=path)
 
 
 def _what_instead(data: bytes) -> str:
