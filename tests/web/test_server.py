@@ -457,13 +457,21 @@ def command(capsys):
     return run
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.4", "mybox", ""])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.4", "mybox"])
 def test_where_others_can_reach_it_a_token_is_needed(place, host, command, monkeypatch):
     monkeypatch.setattr("houndsight.web.server.serve", None)  # it must not come so far
     code, output = command("-g", place, "--host", host, "--port", 0)
     assert code == 1
     assert "reach the server" in output
     assert re.search(r"--token [\w-]{20,}", output)
+
+
+@pytest.mark.parametrize("host", ["", "127.0.0.1:8000", "http://localhost"])
+def test_what_is_no_address_is_not_listened_at(place, host, command, monkeypatch):
+    monkeypatch.setattr("houndsight.web.server.serve", None)
+    code, output = command("-g", place, "--host", host, "--port", 0)
+    assert code == 1
+    assert "this is no address or name. Give it alone" in output
 
 
 BAD_TOKENS = ["", "short", "x" * 15, "p\u00e4ssw\u00f6rter sind lang", "x " * 20]
