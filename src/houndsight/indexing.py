@@ -6,22 +6,21 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from houndsight import images, remote
-from houndsight.ahead import ahead
 from houndsight.embedder import Embedder
 from houndsight.errors import ImageError, InputError, printable
 from houndsight.gallery import Entry, Gallery, Root, find_photos, inside
 from houndsight.labels import Labeller, labeller
 from houndsight.listing import Listing
+from houndsight.reading import Read, Reader
 from houndsight.types import Found, Item, Skipped
 
-__all__ = ["IndexReport", "Progress", "index"]
+__all__ = ["Batches", "Engine", "IndexReport", "Progress", "here", "index"]
 
 # Photos after which what makes searches quick is brought up to date.
 TIDY = 4096
@@ -73,10 +72,6 @@ class IndexReport:
     seconds: float
 
 
-# A file, and what reads it.
-_Source: TypeAlias = tuple[Found, Callable[[], images.File]]
-
-
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """What is to be done with a listing.
@@ -95,13 +90,16 @@ class _Plan:
     still_skipped: set[bytes]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Read:
-    """A photo read on a decoding thread; `changed` as in `Gallery.add`."""
+# What reads and embeds files: on threads of this process, or elsewhere. It gives, in any order and
+# in batches, what was read of each file with its vector (dim,), or None where that has no pixels.
+Batches: TypeAlias = Generator[list[tuple[Read, NDArray[np.float32] | None]]]
+Engine: TypeAlias = Callable[[Embedder, Reader, list[Found]], Batches]
 
-    entry: Entry | Skipped
-    changed: tuple[int, int] | None = None
-    pixels: NDArray[np.float32] | None = None
+
+def here(embedder: Embedder, reader: Reader, work: list[Found]) -> Batches:
+    """Read and embed files on threads of this process."""
+    with closing(reader.sources(work)) as sources:
+        yield from embedder.stream(sources, reader)
 
 
 def index(
@@ -112,6 +110,7 @@ def index(
     labels: str | None = None,
     restore: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    engine: Engine = here,
 ) -> IndexReport:
     """Bring a gallery up to date with a folder of photos.
 
@@ -135,6 +134,8 @@ def index(
         Take in again what was removed by hand.
     progress
         Called after each commit.
+    engine
+        What reads and embeds: `here`, on threads of this process, or `RayCluster.stream`.
 
     Raises
     ------
@@ -188,9 +189,10 @@ def index(
             if plan.work:
                 library.tell_indexing(0, len(plan.work), time.monotonic() - started)
                 made = load()
-                read = _reader(library, made, root, label_of, source)
+                reader = Reader(root.place, made.preprocessing, library.digests())
                 tidied = 0
-                for done in _take_in(library, made, root, plan, read, started, restore=restore):
+                taking = _Taking(library, root, plan, label_of, source, restore, started)
+                for done in taking.all_of(engine(made, reader, plan.work)):
                     counts += done
                     if counts["embedded"] - tidied >= TIDY:
                         library.tidy()
@@ -312,101 +314,66 @@ def _digest(path: bytes) -> bytes | None:
         return None
 
 
-def _sources(root: Root, work: list[Found]) -> Generator[_Source]:
-    """Go through files with what reads each; those at an address are read ahead already."""
-
-    def prepare(found: Found) -> _Source:
-        return found, partial(images.read, os.path.join(root.place, found.path))
-
-    def fetch(found: Found) -> _Source:
-        _, get = prepare(found)
-        try:
-            file = get()
-        except ImageError as error:
-            return found, partial(_again, error)
-        return found, lambda: file
-
-    if remote.is_address(root.place):
-        # Little of this is work: most is waiting for the other side.
-        yield from ahead(fetch, work, threads=remote.FETCHING, depth=2 * remote.FETCHING)
-    else:
-        yield from map(prepare, work)
-
-
-def _again(error: ImageError) -> images.File:
-    raise error
-
-
-def _reader(
-    gallery: Gallery, embedder: Embedder, root: Root, label_of: Labeller, source: str | None
-) -> Callable[[_Source], _Read]:
-    """Return what reads one photo on a decoding thread."""
-    known = gallery.digests()
-    shape = embedder.preprocessing
-
-    def read(of: _Source) -> _Read:
-        found, get = of
-        path = os.path.join(root.place, found.path)
-        try:
-            file = get()
-            digest = file.digest
-            label = label_of(found.path)
-            # At an address only the listing knows when it changed. Bytes that are newer than that
-            # are looked at once more the next time.
-            mtime_ns = file.mtime_ns or found.mtime_ns
-            size = len(file.data)
-            entry = Entry(found.path, label, source if label else None, digest, size, mtime_ns)
-            if digest in known:
-                return _Read(entry)
-            decoded = images.decode(file.data, path=path, at_least=shape.decode_at_least)
-        except ImageError as error:
-            # What the system refused (rights, a lost drive) is tried again each time, and so is
-            # what lacks an extra, which may be installed by then.
-            refused = isinstance(error.__cause__, (OSError, ImportError))
-            changed = None if refused or found.size < 0 else (found.size, found.mtime_ns)
-            return _Read(Skipped(path, error.reason), changed)
-        entry = replace(
-            entry,
-            width=decoded.width,
-            height=decoded.height,
-            thumbnail=images.thumbnail(decoded.image),
-        )
-        return _Read(entry, pixels=shape(decoded.image))
-
-    return read
-
-
 def _spoilt(gallery: Gallery, root: Root) -> list[int]:
     """Return the live items whose files were read, but are no photos any more."""
     paths = list(gallery.unchanged_skips(root))
     return [item.id for item in gallery.store.at(root.number, paths) if item.removed is None]
 
 
-def _take_in(
-    gallery: Gallery,
-    embedder: Embedder,
-    root: Root,
-    plan: _Plan,
-    read: Callable[[_Source], _Read],
-    started: float,
-    *,
-    restore: bool,
-) -> Generator[Counter[str]]:
-    """Embed and store batch by batch; yields what each commit has done."""
-    at = 0
-    with (
-        closing(_sources(root, plan.work)) as sources,
-        closing(embedder.stream(sources, read)) as batches,
-    ):
-        for batch in batches:
-            entries = [
-                replace(one.entry, vector=vector) if isinstance(one.entry, Entry) else one.entry
-                for one, vector in batch
-            ]
-            retry = {one.entry.path: one.changed for one, _ in batch if one.changed}
-            at += len(batch)
-            with gallery.store.transaction():
-                done = gallery.add(root, entries, loose=plan.loose, restore=restore, retry=retry)
-                gallery.tell_indexing(at, len(plan.work), time.monotonic() - started)
-            done["embedded"] = sum(vector is not None for _, vector in batch)
-            yield done
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """Takes in what was read and embedded."""
+
+    gallery: Gallery
+    root: Root
+    plan: _Plan
+    label_of: Labeller
+    source: str | None
+    restore: bool
+    started: float
+
+    def all_of(self, batches: Batches) -> Generator[Counter[str]]:
+        """Store batch by batch; yields what each commit has done."""
+        at = 0
+        with closing(batches):
+            for batch in batches:
+                entries = [self._entry(read, vector) for read, vector in batch]
+                retry = {
+                    os.path.join(self.root.place, read.found.path): (
+                        read.found.size,
+                        read.found.mtime_ns,
+                    )
+                    for read, _ in batch
+                    if read.reason is not None and not read.passing
+                }
+                at += len(batch)
+                with self.gallery.store.transaction():
+                    done = self.gallery.add(
+                        self.root,
+                        entries,
+                        loose=self.plan.loose,
+                        restore=self.restore,
+                        retry=retry,
+                    )
+                    seconds = time.monotonic() - self.started
+                    self.gallery.tell_indexing(at, len(self.plan.work), seconds)
+                done["embedded"] = sum(vector is not None for _, vector in batch)
+                yield done
+
+    def _entry(self, read: Read, vector: NDArray[np.float32] | None) -> Entry | Skipped:
+        found = read.found
+        if read.reason is not None:
+            return Skipped(os.path.join(self.root.place, found.path), read.reason)
+        label = self.label_of(found.path)
+        return Entry(
+            path=found.path,
+            label=label,
+            label_source=self.source if label else None,
+            digest=read.digest,
+            size=read.size,
+            mtime_ns=read.mtime_ns,
+            width=read.width,
+            height=read.height,
+            vector=vector,
+            thumbnail=read.thumbnail,
+        )
