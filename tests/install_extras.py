@@ -192,6 +192,14 @@ def _address(address):
     return trial
 
 
+def _ray(env):
+    address = ("--ray", "127.0.0.1:9")
+    said = env.hs("index", "photos", "-g", "gallery", *address, code=1)
+    if "no Ray cluster answers" not in said and "pip install" not in said:
+        raise Failed(said)
+    return said
+
+
 TRIALS = {
     "faiss": _exported("out.faiss"),
     "gs": _address("gs://houndsight.invalid/dogs"),
@@ -199,6 +207,7 @@ TRIALS = {
     "keras": _keras,
     "map": _map,
     "parquet": _exported("out.parquet"),
+    "ray": _ray,
     "raw": _photo("photo.dng", _dng),
     "remote": _address("http://127.0.0.1:9/dogs"),
     "s3": _address("s3://houndsight.invalid/dogs"),

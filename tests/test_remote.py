@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import time
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
@@ -127,12 +128,13 @@ def google(tmp_path_factory):
     Google.folder = tmp_path_factory.mktemp("google")
     server = serving(Google)
     with pytest.MonkeyPatch.context() as patch:
-        # Else it asks by gRPC what kind of bucket it is, and our server has no such thing.
-        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
         patch.setenv("FSSPEC_GS_TOKEN", "anon")
         patch.setenv("FSSPEC_GS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         fsspec.config.set_conf_env(fsspec.config.conf)
+        # The other class asks by gRPC what kind of bucket it is; our server has no such thing.
+        plain = import_module("gcsfs.core").GCSFileSystem
+        patch.setitem(import_module("fsspec.registry")._registry, "gs", plain)
         yield Google.folder, b"gs://dogs/in"
         fsspec.config.conf.pop("gs", None)
     server.shutdown()
@@ -391,8 +393,9 @@ def test_without_fsspec(monkeypatch, tmp_path):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(extras, "import_module", missing)
-    with pytest.raises(InputError, match=r"needs fsspec, .* pip install 'houndsight\[remote\]'"):
-        find(b"https://dogs.example/in")
+    for extra, address in (("remote", b"https"), ("s3", b"s3"), ("gs", b"gs")):
+        with pytest.raises(InputError, match=rf"needs fsspec, .* 'houndsight\[{extra}\]'"):
+            find(address + b"://dogs.example/in")
     with pytest.raises(ImageError, match=r"needs fsspec, .* pip install 'houndsight\[remote\]'"):
         images.read(b"https://dogs.example/in/1.jpg")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from houndsight.adding import add_photo as add_photo
     from houndsight.approximation import Recall as Recall
     from houndsight.approximation import measured_recall as measured_recall
+    from houndsight.cluster import RayCluster as RayCluster
     from houndsight.combining import search_combined as search_combined
     from houndsight.cropping import Crop as Crop
     from houndsight.cropping import View as View
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from houndsight.doubting import outliers as outliers
     from houndsight.embedder import Embedder as Embedder
     from houndsight.errors import CheckpointError as CheckpointError
+    from houndsight.errors import ClusterError as ClusterError
     from houndsight.errors import DamagedGallery as DamagedGallery
     from houndsight.errors import FingerprintMismatch as FingerprintMismatch
     from houndsight.errors import GalleryBusy as GalleryBusy
@@ -88,13 +90,15 @@ _HOMES = {
     "voting": "Vote classify classify_queries",
     "adding": "Added add_photo",
     "approximation": "Recall measured_recall",
+    "cluster": "RayCluster",
     "combining": "search_combined",
     "cropping": "Crop View",
     "curation": "DuplicateGroup DuplicateReport duplicates",
     "doubting": "Outlier outliers",
     "embedder": "Embedder",
-    "errors": "CheckpointError DamagedGallery FingerprintMismatch GalleryBusy GalleryError "
-    "HoundsightError ImageError InputError ModelError NewerFormat NotAGallery WeightsUnavailable",
+    "errors": "CheckpointError ClusterError DamagedGallery FingerprintMismatch GalleryBusy "
+    "GalleryError HoundsightError ImageError InputError ModelError NewerFormat NotAGallery "
+    "WeightsUnavailable",
     "evaluation": "Comparison Report compare evaluate",
     "exchange": "Imported export import_vectors",
     "explaining": "Explanation explain",

@@ -29,6 +29,7 @@ EXTRAS = {
     "map": ("t-SNE in houndsight map", ("sklearn",)),
     "parquet": ("houndsight export and import of .parquet, export for Milvus", ("pyarrow",)),
     "raw": ("photos in camera RAW", ("rawpy",)),
+    "ray": ("houndsight index --ray", ("ray",)),
     "remote": ("photos at https://", ("fsspec", "aiohttp")),
     "s3": ("photos at s3://", ("s3fs",)),
     "watch": ("houndsight watch", ("watchdog",)),

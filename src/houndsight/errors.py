@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 __all__ = [
     "CheckpointError",
+    "ClusterError",
     "DamagedGallery",
     "FingerprintMismatch",
     "GalleryBusy",
@@ -125,6 +126,10 @@ class FingerprintMismatch(GalleryError):
 
 class GalleryBusy(GalleryError):
     """Another process is adding photos to the gallery."""
+
+
+class ClusterError(HoundsightError):
+    """A Ray cluster cannot be reached, or has no room, or failed in the midst."""
 
 
 class DamagedGallery(GalleryError):

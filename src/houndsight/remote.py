@@ -150,7 +150,8 @@ def _system(path: bytes) -> tuple[Any, str]:
     """Return the file system that an address is in, and what it is called there."""
     address = os.fsdecode(path).replace(os.sep, "/")
     protocol = address.split("://")[0].lower()
-    fsspec = library("fsspec", "remote", "an address")
+    extra = EXTRAS.get(protocol, "remote")
+    fsspec = library("fsspec", extra, f"{protocol}://")
     options = _patience() if protocol in ("http", "https") else {}
     try:
         system, name = fsspec.core.url_to_fs(address, **options)
@@ -158,7 +159,6 @@ def _system(path: bytes) -> tuple[Any, str]:
         known = "Give an address such as https://, s3:// or gs://"
         raise InputError(f"{_reason(error)}", path=path, remedy=known) from None
     except ImportError as error:
-        extra = EXTRAS.get(protocol, "remote")
         remedy = f"Run: pip install 'houndsight[{extra}]'" if protocol in EXTRAS else _reason(error)
         raise InputError(
             f"what reads {protocol}:// is not installed", path=path, remedy=remedy
@@ -169,7 +169,7 @@ def _system(path: bytes) -> tuple[Any, str]:
 @functools.cache
 def _patience() -> dict[str, Any]:
     """Return options of the web's file system: the usual proxies, and an end to waiting."""
-    aiohttp = library("aiohttp", "remote", "an address")
+    aiohttp = library("aiohttp", "remote", "https://")
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=20, sock_read=60)
     return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -319,22 +319,30 @@ def download_bar() -> Iterator[Callable[[int, int], None]]:
 
 
 @contextlib.contextmanager
-def index_bar() -> "Iterator[Callable[[Progress], None]]":
-    """Show how far indexing is, images a second, and the time left."""
+def index_bar(
+    by_node: Callable[[], Mapping[str, int]] = dict,
+) -> "Iterator[Callable[[Progress], None]]":
+    """Show how far indexing is, images a second, and the time left.
+
+    `by_node` returns how many photos each node of a cluster has embedded.
+    """
     with _bar(
         lambda rich: (
             "indexing",
             rich.BarColumn(),
             rich.MofNCompleteColumn(),
-            "{task.fields[rate]:.1f} images/s",
+            "{task.fields[rate]}",
             rich.TimeRemainingColumn(),
         ),
-        rate=0.0,
+        rate="",
     ) as update:
 
         def progress(now: "Progress") -> None:
             LOG.progress(now.done, now.total, now.seconds)
-            update(now.done, now.total, rate=now.done / max(now.seconds, 1e-9))
+            seconds = max(now.seconds, 1e-9)
+            rates = [f"{now.done / seconds:.1f} images/s"]
+            rates += [f"{node}: {n / seconds:.1f}" for node, n in sorted(by_node().items())]
+            update(now.done, now.total, rate=", ".join(rates))
 
         yield progress
 

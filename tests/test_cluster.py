@@ -1,0 +1,184 @@
+"""Indexing on a Ray cluster of three node processes on this machine."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakes import fake_embedder, write_photo
+from houndsight import Embedder, Gallery, cli, extras, index
+from houndsight.cluster import BLOCK, IN_FLIGHT, RayCluster
+from houndsight.errors import ClusterError, InputError
+
+ray = pytest.importorskip("ray", reason="needs the extra ray")
+
+# Ray leaves files, sockets and processes to be collected as it ends.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+DOGS = Path(__file__).resolve().parents[2] / "shared" / "dogs" / "queries"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head without CPUs and two nodes with one each: three node processes."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Workers find what tests have beside the product.
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join(filter(None, [os.path.dirname(__file__), *sys.path]))
+        )
+        made = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+        )
+        for _ in range(2):
+            made.add_node(num_cpus=1)
+        yield made
+        ray.shutdown()
+        made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """600 photos of dogs, or drawings where these are not there; one file is none."""
+    folder = tmp_path_factory.mktemp("cluster") / "photos"
+    if DOGS.is_dir():
+        for path in sorted(DOGS.rglob("*.jpg"))[:600]:
+            target = folder / path.relative_to(DOGS)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(path)
+    else:
+        for n in range(600):
+            write_photo(folder / f"breed-{n % 20}" / f"{n}.jpg", n, (96, 80))
+    (folder / "bad.jpg").write_text("no photo")
+    return folder
+
+
+def same(one, other):
+    """Assert that two galleries hold the same items with the same vectors."""
+    with Gallery(one) as a, Gallery(other) as b:
+        assert a.fingerprint == b.fingerprint
+        items, others = a.items(), b.items()
+        assert [(i.id, i.path, i.label, i.digest, i.size) for i in items] == [
+            (i.id, i.path, i.label, i.digest, i.size) for i in others
+        ]
+        np.testing.assert_allclose(
+            a.vectors(items).values, b.vectors(others).values, rtol=0, atol=1e-5
+        )
+        assert (a.store.verify(), b.store.verify()) == ([], [])
+        return len(items)
+
+
+def test_a_node_that_is_lost_costs_no_photo(cluster, photos, tmp_path):
+    embedder = Embedder.load("efficientnet-lite0")
+    index(photos, tmp_path / "here", embedder=embedder)
+    gone = []
+
+    def lose_a_node(progress):
+        if progress.done >= 100 and not gone:
+            gone.append(cluster.list_all_nodes()[-1])
+            cluster.remove_node(gone[0], allow_graceful=False)
+
+    with RayCluster(cluster.address) as ray_cluster:
+        report = index(
+            photos,
+            tmp_path / "there",
+            embedder=embedder,
+            engine=ray_cluster.stream,
+            progress=lose_a_node,
+        )
+        assert gone
+        assert same(tmp_path / "here", tmp_path / "there") == report.new == 600
+        (skipped,) = report.skipped
+        assert skipped.reason.startswith("is no photo")
+        assert " (on " in skipped.reason
+        assert ray_cluster.received == report.embedded
+        twice = ray_cluster.embedded.total() - ray_cluster.received
+        print(f"embedded once more: {twice}")
+        # What the lost node's one worker had in hand, and what it had done and not yet given away.
+        assert 0 <= twice <= 2 * IN_FLIGHT * BLOCK
+
+        # And again: nothing is embedded, and what is new goes to the nodes that are left.
+        again = index(photos, tmp_path / "there", engine=ray_cluster.stream)
+        assert (again.embedded, again.unchanged) == (0, 600)
+        write_photo(photos / "new.jpg", 999, (96, 80))
+        again = index(photos, tmp_path / "there", engine=ray_cluster.stream)
+        assert (again.new, again.embedded) == (1, 1)
+        (photos / "new.jpg").unlink()
+    cluster.add_node(num_cpus=1)
+
+
+def test_what_ends_the_writer_is_gone_on_with(cluster, photos, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(progress):
+        if progress.done >= 64:
+            raise Stopped
+
+    embedder = Embedder.load("efficientnet-lite0")
+    some = tmp_path / "some"
+    for path in sorted(photos.rglob("*.jpg"))[:200]:
+        target = some / path.relative_to(photos)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path.resolve())
+    with RayCluster(cluster.address) as ray_cluster:
+        with pytest.raises(Stopped):
+            index(some, tmp_path / "g", embedder=embedder, engine=ray_cluster.stream, progress=stop)
+        with Gallery(tmp_path / "g") as gallery:
+            there = len(gallery)
+        assert there >= 32
+        report = index(some, tmp_path / "g", engine=ray_cluster.stream)
+    assert report.unchanged == there
+    assert report.new + there + len(report.skipped) == 200
+    index(some, tmp_path / "here", embedder=embedder)
+    same(tmp_path / "here", tmp_path / "g")
+
+
+def test_nobody_answers():
+    with pytest.raises(ClusterError, match=r"no Ray cluster answers at 127.0.0.1:9: .* ray start"):
+        RayCluster("127.0.0.1:9")
+
+
+def test_without_ray(monkeypatch):
+    def missing(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(extras, "import_module", missing)
+    with pytest.raises(InputError, match=r"needs ray, .* pip install 'houndsight\[ray\]'"):
+        RayCluster()
+
+
+def test_the_embedder_that_workers_make_is_the_same():
+    from houndsight.cluster import _Job
+    from houndsight.reading import Reader
+
+    embedder = Embedder.load("efficientnet-lite0", normalise=False, image_size=160)
+    job = _Job(embedder, Reader(b"/", embedder.preprocessing, frozenset()))
+    assert job.embedder().fingerprint == embedder.fingerprint
+    assert fake_embedder().fingerprint != embedder.fingerprint
+
+
+def test_the_command_tells_what_each_node_did(cluster, tmp_path, capsys):
+    ray.shutdown()
+    for n in range(40):
+        write_photo(tmp_path / "photos" / f"{n}.jpg", n, (96, 80))
+    words = ["index", str(tmp_path / "photos"), "-g", str(tmp_path / "g"), "--ray"]
+    model = ["--model", "efficientnet-lite0"]
+    assert cli._run([*words, cluster.address, *model]) == cli.DONE
+    said = capsys.readouterr().out
+    assert "40 new" in said
+    told = re.findall(r"^[\d.]+\S*: (\d+) photos, [\d.]+ images/s$", said, re.MULTILINE)
+    assert sum(map(int, told)) == 40
+    assert cli._run([*words, cluster.address, "--dry-run"]) == cli.USAGE
+    assert "leave --ray out" in capsys.readouterr().err
+    assert cli._run([*words, "somewhere"]) == cli.FAILED
+    assert "neither auto nor HOST:PORT" in capsys.readouterr().err
