@@ -139,9 +139,9 @@ def diagnose(embedder: Embedder, gallery: Gallery | None = None) -> Diagnosis:
     parts = {"weights": cache / "weights", "networks": cache / "networks"}
     if gallery is not None:
         parts |= {
-            "gallery": gallery.place,
-            "its thumbnails": gallery.place / "thumbnails",
-            "its spaces": gallery.place / "spaces",
+            "gallery": gallery.folder,
+            "its thumbnails": gallery.folder / "thumbnails",
+            "its spaces": gallery.folder / "spaces",
         }
     return Diagnosis(
         versions={

@@ -96,7 +96,7 @@ class ByHand(Intake, History):
 
         def put_in_place() -> None:
             draft.replace(file)
-            for changed in (file.parent, folder, self.place):
+            for changed in (file.parent, folder, self.folder):
                 sync_folder(changed)
 
         try:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from houndsight.errors import GalleryError, InputError, printable
 from houndsight.stores import Store
+from houndsight.stores.address import Place
 from houndsight.types import Item, Skipped
 
 __all__ = ["BY_HAND", "PHOTOS", "Entry", "Intake", "Root", "first_id", "inside"]
@@ -68,7 +69,8 @@ class Intake:
     """The part of a gallery that takes photos in."""
 
     store: Store
-    place: Path
+    place: Place
+    folder: Path
 
     def _keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
         raise NotImplementedError
@@ -84,7 +86,7 @@ class Intake:
     @property
     def by_hand(self) -> Root:
         """The root of photos added by hand; in the gallery's folder, so that it moves with it."""
-        return Root(BY_HAND, os.path.abspath(os.fsencode(self.place / PHOTOS)), "none")
+        return Root(BY_HAND, os.path.abspath(os.fsencode(self.folder / PHOTOS)), "none")
 
     def places(self) -> dict[int, bytes]:
         """Return where the photos of every root are, by its number; of those added by hand too."""

@@ -1,0 +1,635 @@
+"""A store in Milvus: items and vectors in one collection, documents in another, locks in a third.
+
+A commit is one row. What a transaction changes is written down as a journal, under one key; the
+moment that this key's row is written, all of it counts: every reader reads through the journal.
+Then the changes are put where they belong, each of which can be done twice, and the journal is
+emptied. A journal that a killed process leaves counts, and the next who writes finishes it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houndsight.errors import DamagedGallery, GalleryBusy, GalleryError, NotAGallery
+from houndsight.maps import Base, Space
+from houndsight.stores import milvus_lease, milvus_texts
+from houndsight.stores.address import Address
+from houndsight.stores.milvus_changes import Changes
+from houndsight.stores.milvus_client import BYTES, Server
+from houndsight.stores.milvus_lease import LOCK, Lease
+from houndsight.stores.milvus_rows import (
+    ITEMS,
+    LIVE,
+    NO_VECTOR,
+    OUT,
+    Row,
+    condition,
+    faults,
+    fields,
+    fits,
+    packed,
+)
+from houndsight.stores.milvus_search import MOST, SPARE, by_search, by_sight
+from houndsight.stores.milvus_texts import DOCUMENTS, Texts, key_of, name_of
+from houndsight.stores.reduced import Reduced
+from houndsight.stores.snapshot import Rows, Snapshot
+from houndsight.types import Item, Where
+
+__all__ = ["MilvusStore", "document_text"]
+
+STATE = "state"  # the key of the journal; its version counts commits, and is even when it is empty
+PATIENCE_S = 60.0  # how long a short transaction waits for another process's
+FILES = "files/"  # documents that are files in a local gallery
+HELD = 1 << 30  # bytes of vectors that may be kept in memory
+MANY = 64  # queries from which on it pays to fetch all vectors
+
+
+class MilvusStore:
+    """A gallery's collections in Milvus.
+
+    Parameters
+    ----------
+    address
+        Of an existing gallery; use `create` for a new one.
+
+    Raises
+    ------
+    NotAGallery, NewerFormat, DamagedGallery
+    GalleryError
+        If Milvus cannot be reached, or the collections are not houndsight's.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._lock = threading.RLock()  # one thread at a time, as in a local store
+        if not _may_be(address):
+            raise _absent(address)
+        server = Server(address)
+        try:
+            if not _is_there(server):
+                raise _absent(address)
+            self.dim = server.check(ITEMS, fields(0))
+            server.check(LOCK, milvus_lease.FIELDS)
+        except BaseException:
+            server.close()
+            raise
+        self._begin(server)
+
+    def _begin(self, server: Any) -> None:
+        self._server = server
+        self._texts = Texts(server)
+        self._lease = Lease(server, "write")
+        self._state: tuple[int, Changes] = (-1, Changes())
+        self._changes: Changes | None = None  # of the transaction that is open
+        self._steps = 0  # changes and rollbacks here: what was read before does not count after
+        self._snapshot: Snapshot | None = None
+        self._spaces: dict[str, Rows] = {}
+
+    @classmethod
+    def create(
+        cls,
+        address: Address,
+        dim: int,
+        documents: Mapping[str, Any],
+        files: Mapping[str, bytes | None] | None = None,
+    ) -> None:
+        """Make a new, empty store; `files` are kept as documents, but those that are None.
+
+        Raises
+        ------
+        GalleryBusy
+            If another process has made it.
+        GalleryError
+            If collections with such names are there that are not houndsight's.
+        """
+        server = Server(address)
+        try:
+            if not server.has(LOCK):
+                server.make(LOCK, milvus_lease.FIELDS)
+            server.check(LOCK, milvus_lease.FIELDS)
+            with Lease(server, "write").held(PATIENCE_S):
+                if _is_there(server):
+                    raise GalleryBusy(
+                        "is a gallery that another process has just made",
+                        path=address,
+                        remedy="Run the command again, or name a new gallery",
+                    )
+                _make(server, dim)
+                bodies = dict(documents)
+                for name, content in (files or {}).items():
+                    if content is not None:
+                        bodies[FILES + name] = base64.b64encode(content).decode()
+                texts = Texts(server)
+                texts.write({key_of(name): document_text(body) for name, body in bodies.items()}, 1)
+                texts.write({STATE: Changes().text()}, 2)  # from here on it is there
+        finally:
+            server.close()
+
+    @staticmethod
+    def exists(address: Address) -> bool:
+        """Return whether there is a gallery at an address."""
+        if not _may_be(address):
+            return False
+        server = Server(address)
+        try:
+            return _is_there(server)
+        finally:
+            server.close()
+
+    @staticmethod
+    def check_free(address: Address) -> None:
+        """Raise GalleryError if `create` would refuse an address for what is there."""
+        if not _may_be(address):
+            return
+        server = Server(address)
+        try:
+            if server.has(ITEMS):
+                server.check(ITEMS, fields(0))
+            if server.has(DOCUMENTS):
+                server.check(DOCUMENTS, milvus_texts.FIELDS)
+        finally:
+            server.close()
+
+    # Writing
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what is read and written inside all or nothing, and alone."""
+        with self._lock:
+            if self._changes is not None:
+                yield
+                return
+            with self._lease.held(PATIENCE_S):
+                version, left = self._read_state()
+                if version % 2:
+                    self._complete(version, left)
+                    self._texts.sweep()
+                    version, left = self._read_state()
+                self._changes = Changes(left.serial)
+                try:
+                    yield
+                    if self._changes:
+                        self._commit(version, self._changes)
+                except BaseException:
+                    self._steps += 1
+                    raise
+                finally:
+                    self._changes = None
+
+    def _commit(self, version: int, changes: Changes) -> None:
+        for row in changes.rows.values():
+            if row is not None:
+                fits(row.item)
+        self._lease.check()
+        self._texts.write({STATE: changes.text()}, version + 1)
+        # It counts by now: what cannot be finished here, the next who writes finishes.
+        with contextlib.suppress(GalleryError):
+            self._complete(version + 1, changes)
+
+    def _complete(self, version: int, changes: Changes) -> None:
+        """Put a journal's changes where they belong, and empty it."""
+        self._server.delete(ITEMS, [id_ for id_, row in changes.rows.items() if row is None])
+        rows = [row for row in changes.rows.values() if row is not None]
+        step = max(1, BYTES // (4 * self.dim))
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            old = [
+                row.item.id
+                for row in some
+                if row.serial != NO_VECTOR and row.item.id not in changes.vectors
+            ]
+            vectors = {**self._stored(old), **changes.vectors}
+            made = [
+                packed(row, None if row.serial == NO_VECTOR else vectors[row.item.id], self.dim)
+                for row in some
+            ]
+            self._lease.check()
+            self._server.write(ITEMS, made, 4 * self.dim)
+        texts = {key_of(name): text for name, text in changes.documents.items()}
+        self._lease.check()
+        self._texts.write({key: text for key, text in texts.items() if text is not None}, version)
+        self._texts.remove([key for key, text in texts.items() if text is None])
+        self._lease.check()
+        self._texts.write({STATE: Changes(changes.serial).text()}, version + 1)
+
+    @contextlib.contextmanager
+    def appending(self) -> Iterator[None]:
+        """Hold the right to add many vectors; GalleryBusy if another process holds it.
+
+        It keeps a second indexing, or a compact, from starting for nothing. What keeps vectors
+        whole is the right to write, which every transaction has for itself.
+        """
+        with Lease(self._server, "append").held(0):
+            yield
+
+    def put(self, items: Sequence[Item], vectors: Mapping[int, NDArray[np.float32]]) -> None:
+        """Write items; `vectors` holds those that are new or have changed, by item id.
+
+        A new item that is removed already may have none.
+        """
+        for vector in vectors.values():
+            if len(vector) != self.dim:
+                raise GalleryError(
+                    f"takes vectors of {self.dim} numbers, not {len(vector)}", path=self.address
+                )
+            if not np.isfinite(vector).all():
+                raise GalleryError("a vector holds a value that is not finite", path=self.address)
+        with self.transaction():
+            changes = self._open()
+            known = self._rows_of([item.id for item in items if item.id not in vectors])
+            for item in items:
+                if item.id in vectors:
+                    serial, changes.serial = changes.serial, changes.serial + 1
+                    changes.vectors[item.id] = np.array(vectors[item.id], np.float32)
+                elif item.id in known:
+                    serial = known[item.id].serial
+                elif item.removed is not None:
+                    serial = NO_VECTOR
+                else:
+                    raise self._no_item(item.id)
+                changes.rows[item.id] = Row(item, serial)
+            self._steps += 1
+
+    def put_document(self, name: str, body: Any | None) -> None:
+        """Write a document; None takes it away."""
+        with self.transaction():
+            self._open().documents[name] = None if body is None else document_text(body)
+            self._steps += 1
+
+    def _open(self) -> Changes:
+        assert self._changes is not None  # noqa: S101  only called in a transaction
+        return self._changes
+
+    # Reading
+
+    def _read_state(self) -> tuple[int, Changes]:
+        """Return the journal and its version, read again only when there is another."""
+        version = self._texts.version(STATE)
+        if version != self._state[0]:
+            found = self._texts.read([STATE])
+            if STATE not in found:
+                raise DamagedGallery("the journal is gone", path=self.address)
+            version, text = found[STATE]
+            self._state = version, Changes.read(text)
+        return self._state
+
+    def _seen(self) -> Changes:
+        """Return what is to be read over the collections."""
+        return self._read_state()[1] if self._changes is None else self._changes
+
+    def items(self, ids: Collection[int] | None = None) -> list[Item]:
+        """Return items by id, all when `ids` is None; removed ones too; ordered by id."""
+        if ids is not None:
+            return [row.item for _, row in sorted(self._rows_of(ids).items())]
+        with self._lock:
+            seen = self._seen()
+            found = [Row.read(row) for some in self._server.every(ITEMS, "", OUT) for row in some]
+            now = seen.over(found, lambda _: True)
+        return [row.item for _, row in sorted(now.items())]
+
+    def _rows_of(self, ids: Collection[int]) -> dict[int, Row]:
+        """Return what is known of items by id, of those that are here."""
+        wanted = set(ids)
+        with self._lock:
+            seen = self._seen()
+            asked = sorted(wanted - seen.rows.keys())
+            found = map(Row.read, self._server.rows(ITEMS, "id", asked, OUT))
+            return seen.over(found, lambda row: row.item.id in wanted)
+
+    def with_digests(self, digests: Collection[bytes]) -> list[Item]:
+        """Return the items of which the store holds the vector, with one of these digests."""
+        wanted = set(digests)
+        return self._found(
+            "digest",
+            sorted(one.hex() for one in wanted),
+            f"serial > {NO_VECTOR}",
+            lambda row: row.item.digest in wanted and row.serial != NO_VECTOR,
+        )
+
+    def at(self, root: int, paths: Collection[bytes]) -> list[Item]:
+        """Return the items of a root at these paths; removed ones too."""
+        wanted = set(paths)
+        return self._found(
+            "path",
+            sorted(one.hex() for one in wanted),
+            f"root == {int(root)}",
+            lambda row: row.item.root == root and row.item.path in wanted,
+        )
+
+    def _found(
+        self, field: str, values: list[str], and_: str, fitting: Callable[[Row], bool]
+    ) -> list[Item]:
+        with self._lock:
+            seen = self._seen()
+            found = map(Row.read, self._server.rows(ITEMS, field, values, OUT, and_))
+            now = seen.over(found, fitting)
+        return [row.item for _, row in sorted(now.items())]
+
+    def ids(self, where: Where) -> NDArray[np.int64]:
+        """Return the ids of live items, (n,), in the order in which their vectors were added."""
+        with self._lock:
+            return self._live().ids_of(where)
+
+    def labels(self) -> dict[str | None, int]:
+        """Return how many live items have each label, or None."""
+        with self._lock:
+            return self._live().counted()
+
+    def vectors(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the vectors (n, dim) of items, removed ones too, in the order asked for."""
+        with self._lock:
+            seen = self._seen()
+            rows = self._rows_of(ids)
+            for id_ in ids:
+                if id_ not in rows:
+                    raise self._no_item(id_)
+                if rows[id_].serial == NO_VECTOR:
+                    raise GalleryError(
+                        f"gave up the vector of item {id_:016x} when it was compacted",
+                        path=self.address,
+                    )
+            found = self._stored([id_ for id_ in rows if id_ not in seen.vectors])
+            held = [seen.vectors[id_] if id_ in seen.vectors else found[id_] for id_ in ids]
+        return np.stack(held) if held else np.empty((0, self.dim), np.float32)
+
+    def _stored(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+        """Return vectors by id, as they are in the collection."""
+        found = self._server.rows(ITEMS, "id", ids, ["id", "vector"], size=4 * self.dim)
+        held = {int(row["id"]): np.array(row["vector"], np.float32) for row in found}
+        missing = [id_ for id_ in ids if id_ not in held]
+        if missing:
+            raise self._no_item(missing[0])
+        return held
+
+    def _no_item(self, id_: int) -> GalleryError:
+        return GalleryError(f"holds no item {id_:016x}", path=self.address)
+
+    def documents(self, prefix: str) -> dict[str, Any]:
+        """Return the documents whose names begin so, by name, in order of their names."""
+        with self._lock:
+            seen = self._seen()
+            names = self._names(prefix, seen)
+            keys = [key_of(name) for name in names if name not in seen.documents]
+            found = self._texts.read(keys)
+        bodies: dict[str, Any] = {}
+        for name in names:
+            text = seen.documents.get(name) or found.get(key_of(name), (0, None))[1]
+            if text is not None:  # taken away since its name was read
+                bodies[name] = json.loads(text)
+        return bodies
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of the documents that begin so, in order."""
+        with self._lock:
+            return self._names(prefix, self._seen())
+
+    def _names(self, prefix: str, seen: Changes) -> list[str]:
+        names = {name_of(key) for key in self._texts.keys(key_of(prefix))}
+        for name, text in seen.documents.items():
+            if name.startswith(prefix):
+                (names.discard if text is None else names.add)(name)
+        return sorted(names)
+
+    def file(self, name: str) -> bytes:
+        """Return a file that the gallery was made with; OSError where there is none."""
+        body = self.documents(FILES + name).get(FILES + name)
+        if body is None:
+            raise FileNotFoundError(2, "No such file or directory")
+        return base64.b64decode(body)
+
+    def revision(self) -> int:
+        """Return a number that changes when anything was committed, by any process."""
+        with self._lock:
+            known = None if self._changes is None else self._state[0]
+            version = self._texts.version(STATE) or 0 if known is None else known
+            # A journal changes nothing by being emptied.
+            return (version + 1) // 2 * (1 << 40) + self._steps
+
+    # Searching
+
+    def candidates(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        where: Where,
+        space: Space,
+        looked_at: int | None = None,  # noqa: ARG002  all answers are exact
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """For each query ids of live items that surely contain its k nearest in a space.
+
+        With their vectors as stored, (n, dim). Milvus searches where the space is that of the
+        stored vectors and neighbours and queries are few. Else all vectors are fetched: once, and
+        kept until something is committed, if they fit into 1 GiB.
+        """
+        with self._lock:
+            live = self._live()
+            few = k + SPARE <= min(MOST, len(live.ids) // 2) and len(queries) < MANY
+            held = len(live.stored) > 0 or not len(live.ids)
+            if isinstance(space, Base) and few and not held and not self._seen():
+                return by_search(
+                    self._server,
+                    queries,
+                    k,
+                    condition(where),
+                    self._vectors_of,
+                    lambda some: self._by_sight(some, k, where, space),
+                )
+            if 4 * self.dim * len(live.ids) > HELD:
+                return self._by_sight(queries, k, where, space)
+            if not held:
+                live = self._snapshot = self._with_vectors(live)
+            return live.candidates(queries, k, where, self._rows_in(space, live), None)
+
+    def _vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        held = self._stored(ids)
+        return np.stack([held[id_] for id_ in ids]) if ids else np.empty((0, self.dim), np.float32)
+
+    def _live(self) -> Snapshot:
+        """Return the live items, read again only when something was committed."""
+        while True:
+            revision = self.revision()
+            if self._snapshot is not None and self._snapshot.revision == revision:
+                return self._snapshot
+            seen = self._seen()
+            found = [Row.read(row) for some in self._server.every(ITEMS, LIVE, OUT) for row in some]
+            now = seen.over(found, lambda row: row.item.removed is None)
+            if self.revision() == revision:  # all of one moment
+                break
+        order = sorted(now.values(), key=lambda row: row.serial)
+        rows = [(row.item.id, n, row.item.label) for n, row in enumerate(order)]
+        self._spaces.clear()
+        self._snapshot = Snapshot.of(revision, rows, 0, np.empty((0, self.dim), np.float32))
+        return self._snapshot
+
+    def _with_vectors(self, live: Snapshot) -> Snapshot:
+        stored = np.empty((len(live.ids), self.dim), np.float32)
+        place = {int(id_): n for n, id_ in enumerate(live.ids)}
+        for ids, vectors in self._blocks(Where()):
+            for id_, vector in zip(ids.tolist(), vectors, strict=True):
+                if id_ in place:
+                    stored[place.pop(id_)] = vector
+        if place:  # what was committed while all this came in
+            stored[list(place.values())] = self.vectors(list(place))
+        return replace(live, stored=stored)
+
+    def _rows_in(self, space: Space, live: Snapshot) -> Rows:
+        if space.name not in self._spaces:
+            self._spaces[space.name] = Rows(0, space(live.stored), Reduced(None, ()), None)
+        return self._spaces[space.name]
+
+    def _by_sight(
+        self, queries: NDArray[np.float32], k: int, where: Where, space: Space
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        return by_sight(queries, k, space, lambda: self._blocks(where))
+
+    def _blocks(self, where: Where) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield ids and vectors of live items, some at a time."""
+        seen = self._seen()
+        asked, out = condition(where), ["id", "vector"]
+        for some in self._server.every(ITEMS, asked, out, 4 * self.dim):
+            kept = [row for row in some if int(row["id"]) not in seen.rows]
+            if kept:
+                ids = np.array([row["id"] for row in kept], np.int64)
+                yield ids, np.array([row["vector"] for row in kept], np.float32)
+        changed = [
+            id_
+            for id_, row in seen.rows.items()
+            if row is not None and row.item.removed is None and _passes(where, row.item.label)
+        ]
+        if changed:
+            yield np.array(changed, np.int64), self.vectors(changed)
+
+    def shortcut(self, space: Space) -> str:  # noqa: ARG002
+        """Return "": searches are exact."""
+        return ""
+
+    # Upkeep
+
+    def tidy(self, space: Space) -> None:
+        """Do nothing: Milvus keeps itself in order."""
+
+    def verify(self) -> list[str]:
+        """Return what is damaged, one sentence each; nothing when all is well."""
+        with self._lock:
+            try:
+                return list(self._damage())
+            except DamagedGallery as error:
+                return [error.cause]
+
+    def _damage(self) -> Iterator[str]:
+        seen = self._seen()  # its checksum is looked at
+        for key in self._texts.keys(key_of("")):
+            try:
+                for _, text in self._texts.read([key]).values():
+                    json.loads(text)
+            except DamagedGallery as error:
+                yield error.cause
+            except ValueError:
+                yield f"document {name_of(key)!r}: is not JSON"
+        count = 0
+        places: dict[tuple[int, bytes], int] = {}
+        for some in self._server.every(ITEMS, "", [*OUT, "vector"], 4 * self.dim):
+            count += len(some)
+            for row in some:
+                key = f"item {int(row['id']):016x}"
+                found = faults(row) if int(row["id"]) not in seen.rows else []
+                yield from (f"{key}: {fault}" for fault in found)
+                if not found and not row["removed"]:
+                    item = Row.read(row).item
+                    if places.setdefault((item.root, item.path), item.id) != item.id:
+                        yield f"{key}: its path is also another item's"
+        counted = self._server.count(ITEMS)
+        if counted != count:
+            yield f"Milvus counts {counted:,} items and returns {count:,}"
+
+    def compact(self) -> int:
+        """Give back the room of removed vectors; returns bytes gained.
+
+        Photos removed by hand stay known, without vector, so that indexing does not bring them
+        back.
+        """
+        with self.appending():
+            with self.transaction():
+                changes, gained = self._open(), 0
+                rows = self._rows_of([i.id for i in self.items() if i.removed is not None])
+                for id_, row in rows.items():
+                    gained += 4 * self.dim * (row.serial != NO_VECTOR)
+                    by_user = row.item.removed == "user"
+                    changes.rows[id_] = Row(row.item, NO_VECTOR) if by_user else None
+                self._steps += 1
+            self._sweep()
+        return gained
+
+    def _sweep(self) -> None:
+        self._texts.sweep()
+
+    def close(self) -> None:
+        """End the connection."""
+        with self._lock:
+            self._snapshot = None
+            self._spaces.clear()
+            self._server.close()
+
+
+def document_text(body: Any) -> str:
+    """Return a document as it is kept."""
+    return json.dumps(body, sort_keys=True)
+
+
+def _passes(where: Where, label: str | None) -> bool:
+    if where.labels is not None:
+        return label in where.labels
+    return label is not None or not where.labelled
+
+
+def _may_be(address: Address) -> bool:
+    """Return whether there may be a gallery: connecting would make a file of Milvus Lite."""
+    if address.file is None or not address.file.exists():
+        return address.file is None
+    if not (address.file / "collections").is_dir():
+        raise NotAGallery(
+            "is no file of this Milvus Lite",
+            path=address,
+            remedy="Name a new file for the gallery",
+        )
+    return True
+
+
+def _is_there(server: Server) -> bool:
+    if not server.has(DOCUMENTS):
+        return False
+    server.check(DOCUMENTS, milvus_texts.FIELDS)
+    return Texts(server).version(STATE) is not None
+
+
+def _absent(address: Address) -> NotAGallery:
+    return NotAGallery(
+        "there is no gallery here",
+        path=address,
+        remedy="Check the name, or make one: houndsight index PHOTOS -g GALLERY",
+    )
+
+
+def _make(server: Server, dim: int) -> None:
+    """Make the collections; what a killed making has left is used, or made again."""
+    if server.has(ITEMS) and server.check(ITEMS, fields(dim)) != dim:
+        if server.count(ITEMS):
+            raise GalleryError(
+                "its collection of items holds vectors of another length, and no gallery",
+                path=server.address,
+                remedy="Name another gallery",
+            )
+        server.drop(ITEMS)
+    if not server.has(ITEMS):
+        server.make(ITEMS, fields(dim))
+    if not server.has(DOCUMENTS):
+        server.make(DOCUMENTS, milvus_texts.FIELDS)
