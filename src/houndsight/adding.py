@@ -59,8 +59,9 @@ def add_photo(
     FingerprintMismatch
         If embedder or vector are not the gallery's.
     GalleryError
-        If the gallery cannot be written.
+        If the gallery cannot be written, or is in Milvus.
     """
+    gallery.check_by_hand()
     gallery.check(embedder)
     if vector is not None:
         _check(gallery, vector)

@@ -25,6 +25,7 @@ EXTRAS = {
     "faiss": ("houndsight export to .faiss", ("faiss",)),
     "keras": ("the model resnet50-keras, weights in .h5", ("h5py",)),
     "map": ("t-SNE in houndsight map", ("sklearn",)),
+    "milvus": ("galleries in Milvus, and in files of Milvus Lite", ("milvus_lite", "pymilvus")),
     "parquet": ("houndsight export and import of .parquet, export for Milvus", ("pyarrow",)),
     "watch": ("houndsight watch", ("watchdog",)),
     "web": ("houndsight serve", ("fastapi", "prometheus_client", "python_multipart", "uvicorn")),

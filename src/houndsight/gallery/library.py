@@ -36,10 +36,12 @@ from houndsight.stores.address import Place, located
 from houndsight.stores.opening import check_free, create_store, exists, open_store, side_folder
 from houndsight.types import Item, Matches, Skipped, Vectors, Where
 
-__all__ = ["Gallery"]
+__all__ = ["COPYING", "Gallery"]
 
 # The narrower graph of a gallery that has one.
 NETWORK = "network.onnx"
+# What the settings have beside all else while a gallery is copied: where it comes from.
+COPYING = "copying"
 
 
 class Gallery(ByHand, Spaces, Watched):
@@ -62,8 +64,20 @@ class Gallery(ByHand, Spaces, Watched):
         self.folder = side_folder(self.place)
         self.store: Store = self._open()
         self.settings: dict[str, Any] = self.store.documents("settings")["settings"]
+        self._check_whole()
         self._maps = {}
         self._kept = (-1, {})
+
+    def _check_whole(self) -> None:
+        """Raise GalleryError if copying into the gallery was begun and not finished."""
+        if COPYING in self.settings:
+            self.close()
+            source = printable(self.settings[COPYING])
+            raise GalleryError(
+                f"is an unfinished copy of {source}",
+                path=self.place,
+                remedy="Run the same houndsight copy again: it goes on where it was",
+            )
 
     def _open(self) -> Store:
         return open_store(self.place)
@@ -87,9 +101,15 @@ class Gallery(ByHand, Spaces, Watched):
 
         They are `Embedder.settings`, or those of vectors made elsewhere, see `foreign`.
         """
+        cls._make(place, settings, network)
+        return cls(place)
+
+    @staticmethod
+    def _make(
+        place: str | os.PathLike[str], settings: dict[str, Any], network: bytes | None
+    ) -> None:
         documents = {"settings": settings, "roots": {}}
         create_store(located(place), settings["dim"], documents, {NETWORK: network})
-        return cls(place)
 
     @staticmethod
     def check_free(place: str | os.PathLike[str]) -> None:

@@ -43,7 +43,7 @@ def library(name: str) -> Any:
             remedy="Run: pip install 'houndsight[milvus]'",
         ) from None
     # It sets up handlers of its own, which write to standard error what is raised anyway.
-    for logger in ("pymilvus", "pymilvus.milvus_client", "milvus_lite"):
+    for logger in ("pymilvus", "pymilvus.milvus_client", "milvus_lite", "grpc"):
         logging.getLogger(logger).setLevel(logging.CRITICAL + 1)
     return found
 

@@ -57,7 +57,7 @@ def by_search(
             vectors = read(wanted)
             for n, rows in zip(tuple(open_), found, strict=True):
                 ids = np.array([row["id"] for row in rows], np.int64)
-                held = vectors[[place[int(id_)] for id_ in ids]].reshape(len(ids), -1)
+                held = vectors[[place[int(id_)] for id_ in ids]].reshape(len(ids), queries.shape[1])
                 last = rows[-1]["distance"] if len(rows) == limit else np.inf
                 if _all_there(some[n], held, k, last):
                     answers[n] = ids, held
