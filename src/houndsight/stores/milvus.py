@@ -70,7 +70,6 @@ class MilvusStore:
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._lock = threading.RLock()  # one thread at a time, as in a local store
         if not _may_be(address):
             raise _absent(address)
         server = Server(address)
@@ -85,6 +84,7 @@ class MilvusStore:
         self._begin(server)
 
     def _begin(self, server: Any) -> None:
+        self._lock = threading.RLock()  # one thread at a time, as in a local store
         self._server = server
         self._texts = Texts(server)
         self._lease = Lease(server, "write")
