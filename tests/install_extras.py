@@ -149,10 +149,18 @@ def _exported(name):
     return trial
 
 
+def _milvus(env):
+    said = env.hs("copy", "gallery", "milvus-lite:m.db", code=None)
+    if "the same 12 vectors in both" not in said and "pip install" not in said:
+        raise Failed(said)
+    return said
+
+
 TRIALS = {
     "faiss": _exported("out.faiss"),
     "keras": _keras,
     "map": _map,
+    "milvus": _milvus,
     "parquet": _exported("out.parquet"),
     "watch": _watch,
     "web": _web,

@@ -19,13 +19,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from houndsight.errors import DamagedGallery, GalleryBusy, GalleryError, NotAGallery
+from houndsight.errors import DamagedGallery, GalleryError
 from houndsight.maps import Base, Space
-from houndsight.stores import milvus_lease, milvus_texts
+from houndsight.stores import milvus_lease
 from houndsight.stores.address import Address
 from houndsight.stores.milvus_changes import Changes
 from houndsight.stores.milvus_client import BYTES, Server
+from houndsight.stores.milvus_damage import damage
 from houndsight.stores.milvus_lease import LOCK, Lease
+from houndsight.stores.milvus_making import (
+    FILES,
+    PATIENCE_S,
+    STATE,
+    absent,
+    document_text,
+    is_there,
+    may_be,
+)
 from houndsight.stores.milvus_rows import (
     ITEMS,
     LIVE,
@@ -33,22 +43,18 @@ from houndsight.stores.milvus_rows import (
     OUT,
     Row,
     condition,
-    faults,
     fields,
     fits,
     packed,
 )
 from houndsight.stores.milvus_search import MOST, SPARE, by_search, by_sight
-from houndsight.stores.milvus_texts import DOCUMENTS, Texts, key_of, name_of
+from houndsight.stores.milvus_texts import Texts, key_of, name_of
 from houndsight.stores.reduced import Reduced
 from houndsight.stores.snapshot import Rows, Snapshot
 from houndsight.types import Item, Where
 
-__all__ = ["MilvusStore", "document_text"]
+__all__ = ["MilvusStore"]
 
-STATE = "state"  # the key of the journal; its version counts commits, and is even when it is empty
-PATIENCE_S = 60.0  # how long a short transaction waits for another process's
-FILES = "files/"  # documents that are files in a local gallery
 HELD = 1 << 30  # bytes of vectors that may be kept in memory
 MANY = 64  # queries from which on it pays to fetch all vectors
 
@@ -59,7 +65,7 @@ class MilvusStore:
     Parameters
     ----------
     address
-        Of an existing gallery; use `create` for a new one.
+        Of an existing gallery; `milvus_making.create` makes a new one.
 
     Raises
     ------
@@ -70,12 +76,12 @@ class MilvusStore:
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        if not _may_be(address):
-            raise _absent(address)
+        if not may_be(address):
+            raise absent(address)
         server = Server(address)
         try:
-            if not _is_there(server):
-                raise _absent(address)
+            if not is_there(server):
+                raise absent(address)
             self.dim = server.check(ITEMS, fields(0))
             server.check(LOCK, milvus_lease.FIELDS)
         except BaseException:
@@ -93,71 +99,6 @@ class MilvusStore:
         self._steps = 0  # changes and rollbacks here: what was read before does not count after
         self._snapshot: Snapshot | None = None
         self._spaces: dict[str, Rows] = {}
-
-    @classmethod
-    def create(
-        cls,
-        address: Address,
-        dim: int,
-        documents: Mapping[str, Any],
-        files: Mapping[str, bytes | None] | None = None,
-    ) -> None:
-        """Make a new, empty store; `files` are kept as documents, but those that are None.
-
-        Raises
-        ------
-        GalleryBusy
-            If another process has made it.
-        GalleryError
-            If collections with such names are there that are not houndsight's.
-        """
-        server = Server(address)
-        try:
-            if not server.has(LOCK):
-                server.make(LOCK, milvus_lease.FIELDS)
-            server.check(LOCK, milvus_lease.FIELDS)
-            with Lease(server, "write").held(PATIENCE_S):
-                if _is_there(server):
-                    raise GalleryBusy(
-                        "is a gallery that another process has just made",
-                        path=address,
-                        remedy="Run the command again, or name a new gallery",
-                    )
-                _make(server, dim)
-                bodies = dict(documents)
-                for name, content in (files or {}).items():
-                    if content is not None:
-                        bodies[FILES + name] = base64.b64encode(content).decode()
-                texts = Texts(server)
-                texts.write({key_of(name): document_text(body) for name, body in bodies.items()}, 1)
-                texts.write({STATE: Changes().text()}, 2)  # from here on it is there
-        finally:
-            server.close()
-
-    @staticmethod
-    def exists(address: Address) -> bool:
-        """Return whether there is a gallery at an address."""
-        if not _may_be(address):
-            return False
-        server = Server(address)
-        try:
-            return _is_there(server)
-        finally:
-            server.close()
-
-    @staticmethod
-    def check_free(address: Address) -> None:
-        """Raise GalleryError if `create` would refuse an address for what is there."""
-        if not _may_be(address):
-            return
-        server = Server(address)
-        try:
-            if server.has(ITEMS):
-                server.check(ITEMS, fields(0))
-            if server.has(DOCUMENTS):
-                server.check(DOCUMENTS, milvus_texts.FIELDS)
-        finally:
-            server.close()
 
     # Writing
 
@@ -521,35 +462,10 @@ class MilvusStore:
         """Return what is damaged, one sentence each; nothing when all is well."""
         with self._lock:
             try:
-                return list(self._damage())
+                # The journal has a checksum of its own; what it changes need not be whole below.
+                return list(damage(self._server, self._texts, self._seen().rows, 4 * self.dim))
             except DamagedGallery as error:
                 return [error.cause]
-
-    def _damage(self) -> Iterator[str]:
-        seen = self._seen()  # its checksum is looked at
-        for key in self._texts.keys(key_of("")):
-            try:
-                for _, text in self._texts.read([key]).values():
-                    json.loads(text)
-            except DamagedGallery as error:
-                yield error.cause
-            except ValueError:
-                yield f"document {name_of(key)!r}: is not JSON"
-        count = 0
-        places: dict[tuple[int, bytes], int] = {}
-        for some in self._server.every(ITEMS, "", [*OUT, "vector"], 4 * self.dim):
-            count += len(some)
-            for row in some:
-                key = f"item {int(row['id']):016x}"
-                found = faults(row) if int(row["id"]) not in seen.rows else []
-                yield from (f"{key}: {fault}" for fault in found)
-                if not found and not row["removed"]:
-                    item = Row.read(row).item
-                    if places.setdefault((item.root, item.path), item.id) != item.id:
-                        yield f"{key}: its path is also another item's"
-        counted = self._server.count(ITEMS)
-        if counted != count:
-            yield f"Milvus counts {counted:,} items and returns {count:,}"
 
     def compact(self) -> int:
         """Give back the room of removed vectors; returns bytes gained.
@@ -580,56 +496,7 @@ class MilvusStore:
             self._server.close()
 
 
-def document_text(body: Any) -> str:
-    """Return a document as it is kept."""
-    return json.dumps(body, sort_keys=True)
-
-
 def _passes(where: Where, label: str | None) -> bool:
     if where.labels is not None:
         return label in where.labels
     return label is not None or not where.labelled
-
-
-def _may_be(address: Address) -> bool:
-    """Return whether there may be a gallery: connecting would make a file of Milvus Lite."""
-    if address.file is None or not address.file.exists():
-        return address.file is None
-    if not (address.file / "collections").is_dir():
-        raise NotAGallery(
-            "is no file of this Milvus Lite",
-            path=address,
-            remedy="Name a new file for the gallery",
-        )
-    return True
-
-
-def _is_there(server: Server) -> bool:
-    if not server.has(DOCUMENTS):
-        return False
-    server.check(DOCUMENTS, milvus_texts.FIELDS)
-    return Texts(server).version(STATE) is not None
-
-
-def _absent(address: Address) -> NotAGallery:
-    return NotAGallery(
-        "there is no gallery here",
-        path=address,
-        remedy="Check the name, or make one: houndsight index PHOTOS -g GALLERY",
-    )
-
-
-def _make(server: Server, dim: int) -> None:
-    """Make the collections; what a killed making has left is used, or made again."""
-    if server.has(ITEMS) and server.check(ITEMS, fields(dim)) != dim:
-        if server.count(ITEMS):
-            raise GalleryError(
-                "its collection of items holds vectors of another length, and no gallery",
-                path=server.address,
-                remedy="Name another gallery",
-            )
-        server.drop(ITEMS)
-    if not server.has(ITEMS):
-        server.make(ITEMS, fields(dim))
-    if not server.has(DOCUMENTS):
-        server.make(DOCUMENTS, milvus_texts.FIELDS)

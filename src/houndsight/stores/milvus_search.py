@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +59,8 @@ def by_search(
             for n, rows in zip(tuple(open_), found, strict=True):
                 ids = np.array([row["id"] for row in rows], np.int64)
                 held = vectors[[place[int(id_)] for id_ in ids]].reshape(len(ids), queries.shape[1])
-                last = rows[-1]["distance"] if len(rows) == limit else np.inf
-                if _all_there(some[n], held, k, last):
+                given = np.array([row["distance"] for row in rows], np.float64)
+                if len(rows) < limit or _all_there(some[n], held, k, given):
                     answers[n] = ids, held
                     open_.remove(n)
             limit *= 4
@@ -68,18 +69,31 @@ def by_search(
             yield next(looked) if answer is None else answer
 
 
-def _all_there(query: NDArray[np.float32], held: NDArray[np.float32], k: int, last: float) -> bool:
-    """Return whether no row farther than `last`, squared, as Milvus has it, is among the k."""
-    if last == np.inf:
-        return True
-    distance = np.partition(search.distances_to(query, held), k - 1)[k - 1]
+def _all_there(
+    query: NDArray[np.float32],
+    held: NDArray[np.float32],
+    k: int,
+    given: NDArray[np.float64],
+) -> bool:
+    """Return whether it is sure that no row which Milvus left out is among the k nearest.
+
+    `given` are the squared distances of the rows `held`, as Milvus has them. Where these are not
+    within the bound, which a computation in fewer bits would show, nothing is sure.
+    """
+    distance = search.distances_to(query, held)
     length = float(np.linalg.norm(query.astype(np.float64)))
-    reach = 2 * length + distance
-    dim = len(query)
-    if not 1e-15 < reach < 1e15:  # numbers whose squares float32 cannot hold
+    nearest = np.partition(distance, k - 1)[k - 1]
+    off = np.abs(given - distance**2)
+    # |x| is at most |q| and its distance together.
+    slack, slacks = (_slack(len(query), 2 * length + d) for d in (nearest, distance))
+    if not 1e-15 < 2 * length + distance.max() < 1e15 or (off > slacks).any():
         return False
-    slack = (dim + 8) * 2.0**-24 * reach**2 + dim * 2.0**-126
-    return bool(last > distance**2 + slack)
+    return bool(given.max() > nearest**2 + slack)
+
+
+def _slack(dim: int, reach: Any) -> Any:
+    """Return how far a squared distance may be off, where the two norms add up to `reach`."""
+    return (dim + 8) * 2.0**-24 * reach**2 + dim * 2.0**-126
 
 
 def by_sight(

@@ -48,9 +48,9 @@ def create_store(
 ) -> None:
     """Make a new, empty store; GalleryError if that cannot be done there."""
     if isinstance(place, Address):
-        from houndsight.stores.milvus import MilvusStore
+        from houndsight.stores.milvus_making import create
 
-        MilvusStore.create(place, dim, documents, files)
+        create(place, dim, documents, files)
     else:
         LocalStore.create(place, dim, documents, files).close()
 
@@ -58,9 +58,9 @@ def create_store(
 def check_free(place: Place, files: tuple[str, ...] = ()) -> None:
     """Raise GalleryError if `create_store` would refuse a place for what is there."""
     if isinstance(place, Address):
-        from houndsight.stores.milvus import MilvusStore
+        from houndsight.stores import milvus_making
 
-        MilvusStore.check_free(place)
+        milvus_making.check_free(place)
     else:
         LocalStore.check_free(place, files)
 
@@ -68,9 +68,9 @@ def check_free(place: Place, files: tuple[str, ...] = ()) -> None:
 def exists(place: Place) -> bool:
     """Return whether there is a gallery at a place."""
     if isinstance(place, Address):
-        from houndsight.stores.milvus import MilvusStore
+        from houndsight.stores import milvus_making
 
-        return MilvusStore.exists(place)
+        return milvus_making.exists(place)
     return (place / CATALOGUE).is_file()
 
 
