@@ -116,15 +116,17 @@ def check_free(address: Address) -> None:
 
 def may_be(address: Address) -> bool:
     """Return whether there may be a gallery: connecting would make a file of Milvus Lite."""
-    if address.file is None or not address.file.exists():
-        return address.file is None
-    if not (address.file / "collections").is_dir():
+    file = address.file
+    if file is None or (file / "collections").is_dir():
+        return True
+    if file.exists() and not (file.is_dir() and not any(file.iterdir())):
+        kind = "folder with other things in it" if file.is_dir() else "file"
         raise NotAGallery(
-            "is no file of this Milvus Lite",
+            f"is a {kind}, and no gallery of Milvus Lite",
             path=address,
-            remedy="Name a new file for the gallery",
+            remedy="Name a new place, as in milvus-lite:dogs.db",
         )
-    return True
+    return False
 
 
 def is_there(server: Server) -> bool:
