@@ -228,7 +228,7 @@ def test_photos_by_hand_are_refused(photos, tmp_path, url):
     index(photos, url, embedder=made)
     write_photo(tmp_path / "own.jpg", 60)
     with Gallery(url) as gallery:
-        with pytest.raises(GalleryError, match="which keeps no photos"):
+        with pytest.raises(InputError, match="which keeps no photos"):
             add_photo(gallery, made, tmp_path / "own.jpg")
         assert len(gallery) == 12
     index(photos, tmp_path / "g", embedder=made)

@@ -223,7 +223,8 @@ def copy(source: str, destination: str, as_json: bool) -> int:
         f"{done.photos:,} photos{f' and {gone:,} removed ones' * (gone > 0)} in "
         f"{printable(destination)}, {done.written:,} items written now"
     )
-    out().print(f"the same {done.vectors:,} vectors in both: SHA-256 {done.digest}")
+    out().print(f"the same {done.vectors:,} vectors in both")
+    out().print(f"SHA-256 of all ids and vectors: {done.digest}")
     return DONE
 
 

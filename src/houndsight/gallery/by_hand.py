@@ -34,10 +34,10 @@ class ByHand(Intake, History):
     """
 
     def check_by_hand(self) -> None:
-        """Raise GalleryError if photos cannot be added by hand, as the gallery is no folder."""
+        """Raise InputError if photos cannot be added by hand, as the gallery is no folder."""
         if not isinstance(self.place, Path):
-            raise GalleryError(
-                "is in Milvus, which keeps no photos",
+            raise InputError(
+                "is in Milvus, which keeps no photos, so none can be added by hand",
                 path=self.place,
                 remedy="Put photos into a folder that all machines see, and index that",
             )

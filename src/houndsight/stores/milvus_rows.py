@@ -19,6 +19,7 @@ from houndsight.types import Item, Where
 __all__ = [
     "ITEMS",
     "LIVE",
+    "LONGEST",
     "NO_VECTOR",
     "OUT",
     "Row",
@@ -135,7 +136,11 @@ def faults(row: Mapping[str, Any]) -> list[str]:
 def fits(item: Item) -> None:
     """Raise InputError if Milvus cannot keep an item."""
     for name, text in (("label", item.label or ""), ("path", item.path.hex())):
-        if len(text.encode("utf-8", "surrogatepass")) > LONGEST:
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise InputError(f"its {name} is no Unicode", path=item.path) from None
+        if size > LONGEST:
             raise InputError(f"its {name} is too long for Milvus", path=item.path)
 
 
