@@ -11,16 +11,18 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fakes import DIM as DIM_FAKE
 from fakes import fake_embedder, write_photo
 from houndsight import Gallery, GalleryError, Where, add_photo, cli, copy_gallery, index
 from houndsight.copying import vectors_digest
 from houndsight.errors import GalleryBusy, InputError, NewerFormat, NotAGallery
-from houndsight.gallery import Rehearsal
+from houndsight.gallery import Entry, Rehearsal
 from houndsight.stores import milvus, milvus_client, milvus_lease, milvus_making, milvus_search
 from houndsight.stores.address import address, located
 from houndsight.stores.milvus_client import Server
@@ -316,6 +318,52 @@ def test_numbers_that_cannot_be_trusted_prove_nothing(wrong, most, monkeypatch):
     for ids, held in milvus_search.by_search(server, queries, 3, "", read, all_of_them):
         assert sorted(ids) == list(range(100))
         assert np.array_equal(held, vectors[ids])
+
+
+def test_a_batch_asks_as_often_for_many_photos_as_for_few(tmp_path, url, monkeypatch):
+    asked, real = [], Server.rows
+
+    def rows(self, collection, field, values, *more, **how):
+        if values:
+            asked.append((collection, field))
+        return real(self, collection, field, values, *more, **how)
+
+    write_photo(tmp_path / "photos" / "1.jpg", 1)
+    counts = []
+    index(tmp_path / "photos", url, embedder=fake_embedder())
+    with Gallery(url) as gallery:
+        monkeypatch.setattr(Server, "rows", rows)
+        for n, count in enumerate((2, 14)):
+            entries = [
+                Entry(b"%d-%d.jpg" % (n, m), None, None, bytes([n, m]) * 16, 1, 2, 3, 4, one)
+                for m, one in enumerate(np.eye(count, DIM_FAKE, dtype=np.float32))
+            ]
+            asked.clear()
+            assert gallery.add(gallery.roots()[0], entries) == {"new": count}
+            counts.append(len(asked))
+    assert max(counts) < 14
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"label": "x" * 70_000}, "its label is too long for Milvus"),
+        ({"label": "\udc80"}, "its label is no Unicode"),
+        ({"path": b"x" * 40_000}, "its path is too long for Milvus"),
+    ],
+)
+def test_what_milvus_cannot_keep_is_refused_before_it_counts(url, change, said):
+    place = located(url)
+    create_store(place, DIM, MADE, {})
+    store, (item,) = open_store(place), items(1)
+    wrong = replace(item, **change)
+    with pytest.raises(InputError, match=said):
+        store.put([wrong], {wrong.id: np.ones(DIM, np.float32)})
+    with pytest.raises(InputError, match="name of a document is too long"):
+        store.put_document("x" * 40_000, 1)
+    store.put([item], {item.id: np.ones(DIM, np.float32)})
+    assert store.items() == [item]
+    store.close()
 
 
 # Killed

@@ -198,6 +198,9 @@ class Intake:
             equal = {i.digest: i for i in self.store.with_digests({e.digest for e in entries})}
             stored = self.store.vectors([item.id for item in equal.values()])
             known = dict(zip(equal, stored, strict=True))
+            # What is asked for each of them below, once for all: a store may be far away.
+            self.store.at(root.number, [entry.path for entry in entries])
+            self.store.items([first_id(entry.path, entry.digest) for entry in entries])
             for entry in entries:
                 twin = equal.get(entry.digest)
                 size = (twin.width, twin.height) if twin else (entry.width, entry.height)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from houndsight.errors import DamagedGallery, GalleryError
+from houndsight.errors import DamagedGallery, GalleryError, InputError
 from houndsight.maps import Base, Space
 from houndsight.stores import milvus_lease
 from houndsight.stores.address import Address
@@ -39,6 +39,7 @@ from houndsight.stores.milvus_making import (
 from houndsight.stores.milvus_rows import (
     ITEMS,
     LIVE,
+    LONGEST,
     NO_VECTOR,
     OUT,
     Row,
@@ -55,6 +56,7 @@ from houndsight.types import Item, Where
 
 __all__ = ["MilvusStore"]
 
+APPEND_S = 1.0  # so that of two who begin at once one gets it
 HELD = 1 << 30  # bytes of vectors that may be kept in memory
 MANY = 64  # queries from which on it pays to fetch all vectors
 
@@ -96,6 +98,7 @@ class MilvusStore:
         self._lease = Lease(server, "write")
         self._state: tuple[int, Changes] = (-1, Changes())
         self._changes: Changes | None = None  # of the transaction that is open
+        self._known: dict[tuple[str, str, Any], list[Row]] = {}  # read in it, by what was asked
         self._steps = 0  # changes and rollbacks here: what was read before does not count after
         self._snapshot: Snapshot | None = None
         self._spaces: dict[str, Rows] = {}
@@ -125,6 +128,7 @@ class MilvusStore:
                     raise
                 finally:
                     self._changes = None
+                    self._known.clear()
 
     def _commit(self, version: int, changes: Changes) -> None:
         for row in changes.rows.values():
@@ -169,7 +173,7 @@ class MilvusStore:
         It keeps a second indexing, or a compact, from starting for nothing. What keeps vectors
         whole is the right to write, which every transaction has for itself.
         """
-        with Lease(self._server, "append").held(0):
+        with Lease(self._server, "append").held(APPEND_S):
             yield
 
     def put(self, items: Sequence[Item], vectors: Mapping[int, NDArray[np.float32]]) -> None:
@@ -202,6 +206,8 @@ class MilvusStore:
 
     def put_document(self, name: str, body: Any | None) -> None:
         """Write a document; None takes it away."""
+        if len(key_of(name)) + 64 > LONGEST:  # with what is added for a part
+            raise InputError("the name of a document is too long for Milvus", path=self.address)
         with self.transaction():
             self._open().documents[name] = None if body is None else document_text(body)
             self._steps += 1
@@ -243,8 +249,7 @@ class MilvusStore:
         with self._lock:
             seen = self._seen()
             asked = sorted(wanted - seen.rows.keys())
-            found = map(Row.read, self._server.rows(ITEMS, "id", asked, OUT))
-            return seen.over(found, lambda row: row.item.id in wanted)
+            return seen.over(self._base("id", asked), lambda row: row.item.id in wanted)
 
     def with_digests(self, digests: Collection[bytes]) -> list[Item]:
         """Return the items of which the store holds the vector, with one of these digests."""
@@ -266,13 +271,28 @@ class MilvusStore:
             lambda row: row.item.root == root and row.item.path in wanted,
         )
 
+    def _base(self, field: str, values: Sequence[Any], and_: str = "") -> list[Row]:
+        """Return rows of the collection that have one of these values in a field.
+
+        In a transaction each is asked for once: nobody else writes meanwhile.
+        """
+        if self._changes is None:
+            return [Row.read(row) for row in self._server.rows(ITEMS, field, values, OUT, and_)]
+        new = [one for one in values if (field, and_, one) not in self._known]
+        self._known |= {(field, and_, one): [] for one in new}
+        for record in self._server.rows(ITEMS, field, new, OUT, and_):
+            row = Row.read(record)
+            self._known["id", "", row.item.id] = [row]
+            if field != "id":
+                self._known[field, and_, record[field]].append(row)
+        return [row for one in values for row in self._known[field, and_, one]]
+
     def _found(
         self, field: str, values: list[str], and_: str, fitting: Callable[[Row], bool]
     ) -> list[Item]:
         with self._lock:
             seen = self._seen()
-            found = map(Row.read, self._server.rows(ITEMS, field, values, OUT, and_))
-            now = seen.over(found, fitting)
+            now = seen.over(self._base(field, values, and_), fitting)
         return [row.item for _, row in sorted(now.items())]
 
     def ids(self, where: Where) -> NDArray[np.int64]:
@@ -401,12 +421,21 @@ class MilvusStore:
             if self._snapshot is not None and self._snapshot.revision == revision:
                 return self._snapshot
             seen = self._seen()
-            found = [Row.read(row) for some in self._server.every(ITEMS, LIVE, OUT) for row in some]
-            now = seen.over(found, lambda row: row.item.removed is None)
+            found = [
+                (int(row["serial"]), int(row["id"]), row["label"] if row["label_key"] else None)
+                for some in self._server.every(ITEMS, LIVE, ("id", "serial", "label", "label_key"))
+                for row in some
+                if int(row["id"]) not in seen.rows
+            ]
+            found += [
+                (row.serial, id_, row.item.label)
+                for id_, row in seen.rows.items()
+                if row is not None and row.item.removed is None
+            ]
             if self.revision() == revision:  # all of one moment
                 break
-        order = sorted(now.values(), key=lambda row: row.serial)
-        rows = [(row.item.id, n, row.item.label) for n, row in enumerate(order)]
+        found.sort(key=lambda row: row[:2])
+        rows = [(id_, n, label) for n, (_, id_, label) in enumerate(found)]
         self._spaces.clear()
         self._snapshot = Snapshot.of(revision, rows, 0, np.empty((0, self.dim), np.float32))
         return self._snapshot

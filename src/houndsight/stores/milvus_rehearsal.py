@@ -60,6 +60,7 @@ class MilvusRehearsal(MilvusStore):
                 raise
             finally:
                 self._changes = None
+                self._known.clear()
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[None]:
