@@ -238,7 +238,13 @@ def test_photos_by_hand_are_refused(photos, tmp_path, url):
         add_photo(gallery, made, tmp_path / "own.jpg")
         with pytest.raises(GalleryError, match="holds 1 photos that were added by hand"):
             copy_gallery(gallery, f"{url}_2")
-    assert not Gallery.exists(f"{url}_2")
+        assert not Gallery.exists(f"{url}_2")
+        item = next(one for one in gallery.items() if one.root == 0)
+        gallery.remove([item.id])  # which could come back
+        with pytest.raises(GalleryError, match="and run houndsight compact"):
+            copy_gallery(gallery, f"{url}_2")
+        gallery.compact()
+        assert copy_gallery(gallery, f"{url}_2").photos == 12
 
 
 def test_thumbnails_are_in_the_cache_and_made_again(photos, tmp_path, url, cache):

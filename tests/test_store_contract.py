@@ -271,6 +271,10 @@ def test_a_transaction_is_read_inside_and_forgotten_when_it_fails(store):
             assert store.labels()["inside"] == 1
             assert store.ids(Where()).tolist()[-3:] == [item.id for item in more]
             assert some[1].id not in store.ids(Where())
+            moved = replace(some[3], path=b"moved", digest=b"#" * 32)
+            store.put([moved], {})
+            assert store.at(1, [some[3].path]) == store.with_digests([some[3].digest]) == []
+            assert store.at(1, [b"moved"]) == store.with_digests([b"#" * 32]) == [moved]
             assert store.with_digests([more[0].digest]) == [more[0]]
             assert store.at(1, [more[1].path]) == [more[1]]
             assert np.array_equal(store.vectors([more[2].id, some[0].id])[1], vectors[0])

@@ -73,8 +73,9 @@ def copy_gallery(
         the source in the end, or photos that were added by hand would go into Milvus.
     """
     items = {item.id: item for item in source.store.items()}
-    with _opened(source, place, items) as copy, copy.appending():
-        order, held = _in_order(source, items)
+    order, held = _in_order(source, items)
+    by_hand = sum(items[id_].root == BY_HAND for id_ in held)
+    with _opened(source, place, by_hand) as copy, copy.appending():
         written = 0
         for start in range(0, len(order), TOGETHER):
             some = order[start : start + TOGETHER]
@@ -89,20 +90,17 @@ def copy_gallery(
 
 
 @contextlib.contextmanager
-def _opened(
-    source: Gallery, place: str | os.PathLike[str], items: dict[int, Item]
-) -> Iterator[Unfinished]:
-    """Open the copy, made if need be."""
+def _opened(source: Gallery, place: str | os.PathLike[str], by_hand: int) -> Iterator[Unfinished]:
+    """Open the copy, made if need be; `by_hand` is how many photos were, removed ones too."""
     if Gallery.exists(place):
         opened = Unfinished(place, source)
     else:
-        by_hand = sum(one.root == BY_HAND and one.removed is None for one in items.values())
         if by_hand and isinstance(located(place), Address):
             raise GalleryError(
                 f"holds {by_hand:,} photos that were added by hand, and Milvus keeps no photos",
                 path=source.place,
-                remedy="Put them into a folder, index that into this gallery and remove them "
-                "from it, or copy to a folder",
+                remedy="Put them into a folder and index that into this gallery, remove them from it "
+                "and run houndsight compact; or copy to a folder",
             )
         opened = Unfinished.begin(place, source)
     try:

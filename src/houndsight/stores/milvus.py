@@ -57,6 +57,7 @@ from houndsight.types import Item, Where
 __all__ = ["MilvusStore"]
 
 APPEND_S = 1.0  # so that of two who begin at once one gets it
+LOOKS = 3  # how often verify looks where others write meanwhile
 HELD = 1 << 30  # bytes of vectors that may be kept in memory
 MANY = 64  # queries from which on it pays to fetch all vectors
 
@@ -490,11 +491,17 @@ class MilvusStore:
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""
         with self._lock:
-            try:
-                # The journal has a checksum of its own; what it changes need not be whole below.
-                return list(damage(self._server, self._texts, self._seen().rows, 4 * self.dim))
-            except DamagedGallery as error:
-                return [error.cause]
+            for _ in range(LOOKS):
+                try:
+                    revision = self.revision()
+                    # The journal has a checksum of its own; what it changes need not be whole.
+                    rows = self._seen().rows
+                    found = list(damage(self._server, self._texts, rows, 4 * self.dim))
+                except DamagedGallery as error:
+                    return [error.cause]
+                if not found or self.revision() == revision:
+                    break  # else it may be what another process was changing
+        return found
 
     def compact(self) -> int:
         """Give back the room of removed vectors; returns bytes gained.
