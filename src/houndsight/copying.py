@@ -99,8 +99,8 @@ def _opened(source: Gallery, place: str | os.PathLike[str], by_hand: int) -> Ite
             raise GalleryError(
                 f"holds {by_hand:,} photos that were added by hand, and Milvus keeps no photos",
                 path=source.place,
-                remedy="Put them into a folder and index that into this gallery, remove them from it "
-                "and run houndsight compact; or copy to a folder",
+                remedy="Put them into a folder and index that into this gallery, remove them from "
+                "it and run houndsight compact; or copy to a folder",
             )
         opened = Unfinished.begin(place, source)
     try:
