@@ -20,7 +20,7 @@ Block = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 MOST = 16_384  # rows that one search may return, by Milvus
 SPARE = 16
-TOGETHER = 16  # queries of one message: brute force in Python may take a second for each
+TOGETHER = 4  # queries of one message: Milvus Lite may take seconds for each
 SIGHT = 64  # queries that are held against all vectors while these come in once
 
 
