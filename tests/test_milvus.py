@@ -710,6 +710,7 @@ class Status:
         (TimeoutError("slow"), 3, "did not answer in time, 3 times: slow"),
         (Failing(1, "disk\nfull"), 1, "Milvus answers with an error: disk full"),
         (Failing(1800, "auth check failure"), 1, "Milvus refuses the token, or asks for one"),
+        (Failing(Status("UNAUTHENTICATED"), "unauthenticated"), 1, "Milvus refuses the token"),
     ],
 )
 def test_errors_are_told_and_tried_again_only_where_that_helps(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ BATCH = 1000  # values in one filter; rows of one answer
 BYTES = 8 << 20  # of vectors in one message: servers refuse some 64 MB
 # Numbers of gRPC's status codes that a second attempt may change, and their names.
 _PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED"}
+_REFUSED = re.compile(r"\bauth\b|unauth|authenticat|authoriz|permission.?denied", re.IGNORECASE)
 _CONNECTING = 2  # the client's code for a server that cannot be reached
 
 
@@ -224,13 +226,8 @@ class Server:
             return GalleryError(
                 "there is no answer from a Milvus server",
                 path=self.address,
-                remedy="Check that it runs, host and port, and whether it wants milvus+tls://",
-            )
-        if "auth" in text.lower() or "UNAUTHENTICATED" in text or "PERMISSION_DENIED" in text:
-            return GalleryError(
-                "Milvus refuses the token, or asks for one",
-                path=self.address,
-                remedy=f"Put the right one into {TOKEN}",
+                remedy=f"Check that it runs, host and port, {TOKEN} if it asks for a token, and "
+                "whether it wants milvus+tls://",
             )
         if _passing(error):
             return GalleryError(
@@ -238,6 +235,12 @@ class Server:
                 path=self.address,
                 remedy="Check the server's health, and run the command again: it goes on where "
                 "it was",
+            )
+        if _REFUSED.search(text):
+            return GalleryError(
+                "Milvus refuses the token, or asks for one",
+                path=self.address,
+                remedy=f"Put the right one into {TOKEN}",
             )
         return GalleryError(
             f"Milvus answers with an error: {text[:300]}",
