@@ -180,6 +180,13 @@ def _exported(name):
     return trial
 
 
+def _milvus(env):
+    said = env.hs("copy", "gallery", "milvus-lite:m.db", code=None)
+    if "the same 12 vectors in both" not in said and "pip install" not in said:
+        raise Failed(said)
+    return said
+
+
 def _address(address):
     """Nobody answers there: with the library that is said, without it, what to install."""
 
@@ -206,6 +213,7 @@ TRIALS = {
     "heic": _photo("photo.heic", _heic),
     "keras": _keras,
     "map": _map,
+    "milvus": _milvus,
     "parquet": _exported("out.parquet"),
     "ray": _ray,
     "raw": _photo("photo.dng", _dng),

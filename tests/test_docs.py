@@ -136,6 +136,15 @@ def test_the_commands_on_a_page_run(name, drawn, monkeypatch, capsys):
     play(read(f"docs/{name}.md"), capsys)
 
 
+def test_the_commands_of_the_page_on_milvus_run(drawn, monkeypatch, capsys):
+    for module in ("pymilvus", "milvus_lite"):
+        pytest.importorskip(module)
+    if not (drawn / "my-gallery").exists():
+        pytest.skip("needs the tutorial's gallery: run the whole file")
+    monkeypatch.chdir(drawn)
+    play(read("docs/milvus.md"), capsys)
+
+
 def test_the_code_and_the_commands_of_exporting_run(drawn, monkeypatch, capsys):
     for module in ("faiss", "pyarrow", "scipy", "sklearn"):
         pytest.importorskip(module)
@@ -158,7 +167,7 @@ def test_the_code_and_the_commands_of_exporting_run(drawn, monkeypatch, capsys):
 
 def test_what_is_marked_is_played_on_some_page():
     marked = {path.name for path in (HERE / "docs").glob("*.md") if RUN.search(path.read_text())}
-    assert marked == {"tutorial.md", "correcting.md", "learning.md", "exporting.md"}
+    assert marked == {"tutorial.md", "correcting.md", "learning.md", "exporting.md", "milvus.md"}
     with_code = {
         path.name for path in (HERE / "docs").glob("*.md") if PYTHON.search(path.read_text())
     }

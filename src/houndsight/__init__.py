@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from houndsight.approximation import measured_recall as measured_recall
     from houndsight.cluster import RayCluster as RayCluster
     from houndsight.combining import search_combined as search_combined
+    from houndsight.copying import Copied as Copied
+    from houndsight.copying import copy_gallery as copy_gallery
     from houndsight.cropping import Crop as Crop
     from houndsight.cropping import View as View
     from houndsight.curation import DuplicateGroup as DuplicateGroup
@@ -92,6 +94,7 @@ _HOMES = {
     "approximation": "Recall measured_recall",
     "cluster": "RayCluster",
     "combining": "search_combined",
+    "copying": "Copied copy_gallery",
     "cropping": "Crop View",
     "curation": "DuplicateGroup DuplicateReport duplicates",
     "doubting": "Outlier outliers",

@@ -56,13 +56,14 @@ def add_photo(
     ImageError
         If the photo cannot be read.
     InputError
-        If a photo with the same bytes is in the gallery, the label is empty, or `vector` is no
-        finite vector (1, dim).
+        If the gallery is in Milvus, a photo with the same bytes is in it, the label is empty, or
+        `vector` is no finite vector (1, dim).
     FingerprintMismatch
         If embedder or vector are not the gallery's.
     GalleryError
         If the gallery cannot be written.
     """
+    gallery.check_by_hand()
     gallery.check(embedder)
     if vector is not None:
         _check(gallery, vector)

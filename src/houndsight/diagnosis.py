@@ -27,6 +27,7 @@ EXTRAS = {
     "heic": ("photos in HEIC", ("pi_heif",)),
     "keras": ("the model resnet50-keras, weights in .h5", ("h5py",)),
     "map": ("t-SNE in houndsight map", ("sklearn",)),
+    "milvus": ("galleries in Milvus, and in files of Milvus Lite", ("milvus_lite", "pymilvus")),
     "parquet": ("houndsight export and import of .parquet, export for Milvus", ("pyarrow",)),
     "raw": ("photos in camera RAW", ("rawpy",)),
     "ray": ("houndsight index --ray", ("ray",)),
@@ -145,9 +146,9 @@ def diagnose(embedder: Embedder, gallery: Gallery | None = None) -> Diagnosis:
     parts = {"weights": cache / "weights", "networks": cache / "networks"}
     if gallery is not None:
         parts |= {
-            "gallery": gallery.place,
-            "its thumbnails": gallery.place / "thumbnails",
-            "its spaces": gallery.place / "spaces",
+            "gallery": gallery.folder,
+            "its thumbnails": gallery.folder / "thumbnails",
+            "its spaces": gallery.folder / "spaces",
         }
     return Diagnosis(
         versions={

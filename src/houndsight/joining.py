@@ -3,13 +3,13 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from houndsight.embedder import differences
 from houndsight.errors import FingerprintMismatch, InputError, printable
 from houndsight.gallery import Gallery, Root, Taken, check_empty, inside, made_whole, take
 from houndsight.gallery.intake import PHOTOS
+from houndsight.stores.address import Address
 from houndsight.types import Item, Where
 
 __all__ = ["Conflict", "Merge", "merge", "planned_merge"]
@@ -82,8 +82,7 @@ def merge(galleries: Sequence[Gallery], place: str | os.PathLike[str]) -> Merge:
     GalleryError
         If there is something at the place, or it cannot be written.
     """
-    target = Path(place)
-    check_empty(target)
+    target = check_empty(place)
     plan = planned_merge(galleries)
     with made_whole(target, galleries[0]) as made:
         take(made, plan.taken, plan.roots)
@@ -101,7 +100,8 @@ def _check(galleries: Sequence[Gallery]) -> None:
         raise InputError("two galleries or more are needed", remedy="Name one more")
     seen: set[str] = set()
     for gallery in galleries:
-        place = os.path.realpath(gallery.place)
+        own = gallery.place
+        place = own.key if isinstance(own, Address) else os.path.realpath(own)
         if place in seen:
             raise InputError("is named twice", path=gallery.place, remedy="Name it once")
         seen.add(place)

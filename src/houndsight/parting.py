@@ -3,7 +3,6 @@
 import os
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -93,8 +92,7 @@ def split(gallery: Gallery, place: str | os.PathLike[str], items: Sequence[Item]
     """
     if not items:
         raise InputError("no photo would be in the new gallery", path=place)
-    target = Path(place)
-    check_empty(target)
+    target = check_empty(place)
     wanted = {item.id: item for item in items}
     order = [id_ for id_ in gallery.ids().tolist() if id_ in wanted]
     taken = [Taken(wanted[id_], gallery, (gallery, id_)) for id_ in order]

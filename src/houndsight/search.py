@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from houndsight.errors import FingerprintMismatch, InputError
 from houndsight.types import Vectors
 
-__all__ = ["candidates", "distances", "distances_to", "nearest", "within"]
+__all__ = ["bounds", "candidates", "distances", "distances_to", "nearest", "within"]
 
 # Rows whose differences are in memory at once, as float64: 2,048 x 2,048 x 8 bytes = 32 MB.
 BLOCK = 2048
@@ -123,7 +123,7 @@ def candidates(
         Row numbers (positions in `rows`, where that is given), ascending: k or a little more of
         them; all, where there are no more than k.
     """
-    for squared, slack in _squared(queries, x, norms if rows is None else norms[rows], rows):
+    for squared, slack in bounds(queries, x, norms if rows is None else norms[rows], rows):
         if k >= len(squared):
             yield np.arange(len(squared))
             continue
@@ -139,12 +139,12 @@ def within(
     Found by one matrix product, as `candidates` are, and then looked at one by one.
     """
     norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
-    for query, (squared, slack) in zip(queries, _squared(queries, x, norms, None), strict=True):
+    for query, (squared, slack) in zip(queries, bounds(queries, x, norms, None), strict=True):
         rows = np.flatnonzero(squared - slack <= distance**2)
         yield rows[distances_to(query, x[rows]) <= distance]
 
 
-def _squared(
+def bounds(
     queries: NDArray[np.float32],
     x: NDArray[np.float32],
     lengths_x: NDArray[np.float64],

@@ -153,7 +153,7 @@ gallery_option = click.option(
     show_envvar=True,
     metavar="GALLERY",
     shell_complete=complete_folders,
-    help="The gallery's folder.",
+    help="The gallery's folder, or its address in Milvus.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 k_option = click.option(

@@ -1,7 +1,8 @@
-"""Commands about galleries as wholes: list, merge, split."""
+"""Commands about galleries as wholes: list, merge, split, copy."""
 
 import os
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from houndsight.cli.console import (
     gallery_option,
     json_option,
     out,
+    step_bar,
     write_json,
 )
 from houndsight.cli.numbers import Share, Whole
@@ -87,7 +89,7 @@ def merge(galleries: tuple[str, ...], new: str, dry_run: bool, as_json: bool) ->
 
     with ExitStack() as stack:
         opened = [stack.enter_context(Gallery(one)) for one in galleries]
-        check_empty(Path(new))
+        check_empty(new)
         done = joining.planned_merge(opened) if dry_run else joining.merge(opened, new)
     if as_json:
         write_json(
@@ -172,7 +174,7 @@ def split(
         if rest is not None:
             parts[rest] = [item for item in library.items() if item.id not in chosen]
         for name, items in parts.items():
-            check_empty(Path(name))
+            check_empty(name)
             if not items:
                 raise InputError(
                     "no photo would be in the new gallery",
@@ -195,6 +197,37 @@ def split(
     return DONE
 
 
+@click.command(epilog="Example: houndsight copy my-gallery milvus://localhost:19530/dogs")
+@click.argument("source", shell_complete=complete_folders)
+@click.argument("destination", shell_complete=complete_folders)
+@json_option
+def copy(source: str, destination: str, as_json: bool) -> int:
+    """Copy a gallery as it is to a new place, such as into Milvus or back; nothing is embedded.
+
+    SOURCE and DESTINATION are folders, milvus://host:port/name, milvus+tls://host:port/name or
+    milvus-lite:PATH. Stopped at any moment, the same command goes on where it was. In the end the
+    copy is held against the gallery, vector by vector.
+    """
+    from houndsight.copying import copy_gallery
+    from houndsight.gallery import Gallery
+
+    with Gallery(source) as library, step_bar() as progress:
+        done = copy_gallery(
+            library, destination, lambda done, total: progress("copying", done, total)
+        )
+    if as_json:
+        write_json(asdict(done))
+        return DONE
+    gone = done.items - done.photos
+    out().print(
+        f"{done.photos:,} photos{f' and {gone:,} removed ones' * (gone > 0)} in "
+        f"{printable(destination)}, {done.written:,} items written now"
+    )
+    out().print(f"the same {done.vectors:,} vectors in both")
+    out().print(f"SHA-256 of all ids and vectors: {done.digest}")
+    return DONE
+
+
 def _listed(path: str | None) -> list[str]:
     if path is None:
         return []
@@ -205,4 +238,4 @@ def _listed(path: str | None) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-COMMANDS = [gallery]
+COMMANDS = [gallery, copy]

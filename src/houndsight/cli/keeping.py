@@ -134,6 +134,7 @@ def add(
     added: list[dict[str, Any]] = []
     skipped: list[Skipped] = []
     with opened(gallery, dry_run) as library:
+        library.check_by_hand()
         embedder = reopen_embedder(library)
         for photo in map(absolute, photos):
             try:

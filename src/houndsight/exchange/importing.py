@@ -20,7 +20,7 @@ from houndsight.exchange import npz, parquet
 from houndsight.exchange.incoming import Incoming
 from houndsight.exchange.read_rows import Row, read_rows
 from houndsight.exchange.settings import foreign_settings, own_settings
-from houndsight.gallery import Gallery, Root, first_id
+from houndsight.gallery import Gallery, Root, as_folder, first_id
 from houndsight.machine import available_cpus
 from houndsight.remote import absolute
 from houndsight.types import Item
@@ -123,7 +123,7 @@ def import_vectors(
     settings, why = own_settings(incoming, checked)
     if settings is None:
         settings = foreign_settings(name or file.stem, incoming.shape[1], checked)
-    target = Path(gallery)
+    target = as_folder(gallery)
     target.absolute().parent.mkdir(parents=True, exist_ok=True)
     with draft_folder(target) as folder, Gallery.create_for(folder, settings) as library:
         found = _fill(library, incoming, rows, progress)

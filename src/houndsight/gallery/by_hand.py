@@ -33,6 +33,15 @@ class ByHand(Intake, History):
     They belong to root 0. An item's path there follows from the photo's bytes alone.
     """
 
+    def check_by_hand(self) -> None:
+        """Raise InputError if photos cannot be added by hand, as the gallery is no folder."""
+        if not isinstance(self.place, Path):
+            raise InputError(
+                "is in Milvus, which keeps no photos, so none can be added by hand",
+                path=self.place,
+                remedy="Put photos into a folder that all machines see, and index that",
+            )
+
     def check_new(self, photo: bytes, digest: bytes) -> None:
         """Raise InputError if a photo with these bytes is in the gallery."""
         for item in self.store.with_digests([digest]):
@@ -96,7 +105,7 @@ class ByHand(Intake, History):
 
         def put_in_place() -> None:
             draft.replace(file)
-            for changed in (file.parent, folder, self.place):
+            for changed in (file.parent, folder, self.folder):
                 sync_folder(changed)
 
         try:

@@ -4,12 +4,12 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from houndsight.errors import InputError, printable
 from houndsight.listing import is_place
 from houndsight.stores import Store
+from houndsight.stores.address import Place
 from houndsight.types import Item
 
 __all__ = ["Change", "History"]
@@ -30,7 +30,7 @@ class History:
     """
 
     store: Store
-    place: Path
+    place: Place
 
     def set_labels(self, labels: Mapping[int, str | None], *, source: str) -> Change:
         """Give items labels, by id; None takes a label away.

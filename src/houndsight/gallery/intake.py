@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from houndsight.errors import GalleryError, InputError, printable
 from houndsight.remote import is_address
 from houndsight.stores import Store
+from houndsight.stores.address import Place
 from houndsight.types import Item, Skipped
 
 __all__ = ["BY_HAND", "PHOTOS", "Entry", "Intake", "Root", "first_id", "inside"]
@@ -71,7 +72,8 @@ class Intake:
     """The part of a gallery that takes photos in."""
 
     store: Store
-    place: Path
+    place: Place
+    folder: Path
 
     def _keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
         raise NotImplementedError
@@ -87,7 +89,7 @@ class Intake:
     @property
     def by_hand(self) -> Root:
         """The root of photos added by hand; in the gallery's folder, so that it moves with it."""
-        return Root(BY_HAND, os.path.abspath(os.fsencode(self.place / PHOTOS)), "none")
+        return Root(BY_HAND, os.path.abspath(os.fsencode(self.folder / PHOTOS)), "none")
 
     def places(self) -> dict[int, bytes]:
         """Return where the photos of every root are, by its number; of those added by hand too."""
@@ -199,6 +201,9 @@ class Intake:
             equal = {i.digest: i for i in self.store.with_digests({e.digest for e in entries})}
             stored = self.store.vectors([item.id for item in equal.values()])
             known = dict(zip(equal, stored, strict=True))
+            # What is asked for each of them below, once for all: a store may be far away.
+            self.store.at(root.number, [entry.path for entry in entries])
+            self.store.items([first_id(entry.path, entry.digest) for entry in entries])
             for entry in entries:
                 twin = equal.get(entry.digest)
                 size = (twin.width, twin.height) if twin else (entry.width, entry.height)

@@ -33,23 +33,26 @@ from houndsight.gallery.underway import Watched
 from houndsight.maps import Base, Space
 from houndsight.remote import absolute
 from houndsight.stores import Store
-from houndsight.stores.layout import CATALOGUE
-from houndsight.stores.local import LocalStore
+from houndsight.stores.address import Place, located
+from houndsight.stores.opening import check_free, create_store, exists, open_store, side_folder
 from houndsight.types import Item, Matches, Skipped, Vectors, Where
 
-__all__ = ["Gallery"]
+__all__ = ["COPYING", "Gallery"]
 
 # The narrower graph of a gallery that has one.
 NETWORK = "network.onnx"
+# What the settings have beside all else while a gallery is copied: where it comes from.
+COPYING = "copying"
 
 
 class Gallery(ByHand, Spaces, Watched):
-    """A gallery in a folder.
+    """A gallery in a folder, or in Milvus.
 
     Parameters
     ----------
     place
-        The gallery's folder, made by `create` or `houndsight index`.
+        The gallery's folder, made by `create` or `houndsight index`; or its address, such as
+        ``milvus://host:port/name`` or ``milvus-lite:PATH``.
 
     Raises
     ------
@@ -58,14 +61,27 @@ class Gallery(ByHand, Spaces, Watched):
     """
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
-        self.place = Path(place)
+        self.place = located(place)
+        self.folder = side_folder(self.place)
         self.store: Store = self._open()
         self.settings: dict[str, Any] = self.store.documents("settings")["settings"]
+        self._check_whole()
         self._maps = {}
         self._kept = (-1, {})
 
+    def _check_whole(self) -> None:
+        """Raise GalleryError if copying into the gallery was begun and not finished."""
+        if COPYING in self.settings:
+            self.close()
+            source = printable(self.settings[COPYING])
+            raise GalleryError(
+                f"is an unfinished copy of {source}",
+                path=self.place,
+                remedy="Run the same houndsight copy again: it goes on where it was",
+            )
+
     def _open(self) -> Store:
-        return LocalStore(self.place)
+        return open_store(self.place)
 
     @classmethod
     def create(cls, place: str | os.PathLike[str], embedder: Embedder) -> "Gallery":
@@ -86,19 +102,25 @@ class Gallery(ByHand, Spaces, Watched):
 
         They are `Embedder.settings`, or those of vectors made elsewhere, see `foreign`.
         """
-        documents = {"settings": settings, "roots": {}}
-        LocalStore.create(Path(place), settings["dim"], documents, {NETWORK: network}).close()
+        cls._make(place, settings, network)
         return cls(place)
+
+    @staticmethod
+    def _make(
+        place: str | os.PathLike[str], settings: dict[str, Any], network: bytes | None
+    ) -> None:
+        documents = {"settings": settings, "roots": {}}
+        create_store(located(place), settings["dim"], documents, {NETWORK: network})
 
     @staticmethod
     def check_free(place: str | os.PathLike[str]) -> None:
         """Raise NotAGallery if `create` would refuse a folder for what is in it."""
-        LocalStore.check_free(Path(place), (NETWORK,))
+        check_free(located(place), (NETWORK,))
 
     @staticmethod
     def exists(place: str | os.PathLike[str]) -> bool:
-        """Return whether a folder is a gallery."""
-        return (Path(place) / CATALOGUE).is_file()
+        """Return whether there is a gallery at a place."""
+        return exists(located(place))
 
     def __enter__(self) -> "Gallery":
         return self
@@ -220,7 +242,7 @@ class Gallery(ByHand, Spaces, Watched):
 
     def _thumbnail_path(self, digest: bytes) -> Path:
         name = digest.hex()
-        return self.place / "thumbnails" / name[:2] / f"{name}.jpg"
+        return self.folder / "thumbnails" / name[:2] / f"{name}.jpg"
 
     def _keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
         path = self._thumbnail_path(digest)
@@ -279,9 +301,10 @@ class Gallery(ByHand, Spaces, Watched):
 
     def _network(self) -> bytes:
         """Read the network that the gallery keeps; DamagedGallery if it is another or gone."""
-        path, damage = self.place / NETWORK, "is not the network that the gallery was made with"
+        path: Place = self.place / NETWORK if isinstance(self.place, Path) else self.place
+        damage = "is not the network that the gallery was made with"
         try:
-            network = path.read_bytes()
+            network = self.store.file(NETWORK)
             if hashlib.sha256(network).hexdigest() == self.settings["made_of"]["network"]:
                 return network
         except OSError as error:

@@ -14,7 +14,7 @@ from houndsight.gallery.library import Gallery
 from houndsight.models.spec import ModelSpec
 from houndsight.preprocess import Resize
 from houndsight.stores import Store
-from houndsight.stores.rehearsal import RehearsalStore
+from houndsight.stores.opening import open_rehearsal
 from houndsight.types import Item
 
 __all__ = ["Difference", "Rehearsal", "blind"]
@@ -92,10 +92,10 @@ class Rehearsal(Gallery):
 
     def _open(self) -> Store:
         if self._made_with is None:
-            return RehearsalStore(self.place)
+            return open_rehearsal(self.place)
         self.check_free(self.place)
         documents = {"settings": self._made_with.settings(), "roots": {}}
-        return RehearsalStore(self.place, self._made_with.dim, documents)
+        return open_rehearsal(self.place, self._made_with.dim, documents)
 
     def embedder(self, progress: Callable[[int, int], None] | None = None) -> Embedder:  # noqa: ARG002
         """Return the gallery's embedder without its network; no weights are needed."""

@@ -4,13 +4,13 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 from houndsight.calibration import Calibration
 from houndsight.errors import InputError, printable
 from houndsight.maps import Base, Map, Space, Unit
 from houndsight.stores import Store
+from houndsight.stores.address import Place
 from houndsight.types import Item
 
 __all__ = ["Spaces", "labelling"]
@@ -30,7 +30,7 @@ class Spaces:
 
     store: Store
     settings: dict[str, Any]
-    place: Path
+    place: Place
     _maps: dict[str, Map]
     _kept: tuple[int, dict[str, Any]]
 

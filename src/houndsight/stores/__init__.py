@@ -97,6 +97,10 @@ class Store(Protocol):
         """Write a document; None takes it away."""
         ...
 
+    def file(self, name: str) -> bytes:
+        """Return a file that the gallery was made with; OSError if it cannot be read."""
+        ...
+
     def revision(self) -> int:
         """Return a number that changes when anything was committed, by any process."""
         ...

@@ -337,6 +337,10 @@ class LocalStore:
             ).fetchall()
         return [name for (name,) in rows]
 
+    def file(self, name: str) -> bytes:
+        """Return a file that the gallery was made with; OSError if it cannot be read."""
+        return (self.folder / name).read_bytes()
+
     def revision(self) -> int:
         """Return a number that changes when anything was committed, by any process."""
         with self._lock:

@@ -1,0 +1,238 @@
+"""A store in Milvus: items with vectors, documents and locks, each in a collection of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houndsight.errors import DamagedGallery
+from houndsight.maps import Base, Space
+from houndsight.stores import milvus_lease
+from houndsight.stores.address import Address
+from houndsight.stores.milvus_catalogue import MilvusCatalogue
+from houndsight.stores.milvus_client import Server
+from houndsight.stores.milvus_damage import damage
+from houndsight.stores.milvus_lease import LOCK
+from houndsight.stores.milvus_making import absent, is_there, may_be
+from houndsight.stores.milvus_rows import ITEMS, LIVE, NO_VECTOR, Row, condition, fields
+from houndsight.stores.milvus_search import MOST, SPARE, by_search, by_sight
+from houndsight.stores.reduced import Reduced
+from houndsight.stores.snapshot import Rows, Snapshot
+from houndsight.types import Where
+
+__all__ = ["MilvusStore"]
+
+LOOKS = 3  # how often verify looks where others write meanwhile
+HELD = 1 << 30  # bytes of vectors that may be kept in memory
+MANY = 64  # queries from which on it pays to fetch all vectors
+
+
+class MilvusStore(MilvusCatalogue):
+    """A gallery's collections in Milvus.
+
+    Parameters
+    ----------
+    address
+        Of an existing gallery; `milvus_making.create` makes a new one.
+
+    Raises
+    ------
+    NotAGallery, NewerFormat, DamagedGallery
+    GalleryError
+        If Milvus cannot be reached, or the collections are not houndsight's.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        if not may_be(address):
+            raise absent(address)
+        server = Server(address)
+        try:
+            if not is_there(server):
+                raise absent(address)
+            self.dim = server.check(ITEMS, fields(0))
+            server.check(LOCK, milvus_lease.FIELDS)
+        except BaseException:
+            server.close()
+            raise
+        self._begin(server)
+
+    def _begin(self, server: Any) -> None:
+        super()._begin(server)
+        self._snapshot: Snapshot | None = None
+        self._spaces: dict[str, Rows] = {}
+
+    # Searching
+
+    def ids(self, where: Where) -> NDArray[np.int64]:
+        """Return the ids of live items, (n,), in the order in which their vectors were added."""
+        with self._lock:
+            return self._live().ids_of(where)
+
+    def labels(self) -> dict[str | None, int]:
+        """Return how many live items have each label, or None."""
+        with self._lock:
+            return self._live().counted()
+
+    def candidates(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        where: Where,
+        space: Space,
+        looked_at: int | None = None,  # noqa: ARG002  all answers are exact
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """For each query ids of live items that surely contain its k nearest in a space.
+
+        With their vectors as stored, (n, dim). Milvus searches where the space is that of the
+        stored vectors and neighbours and queries are few. Else all vectors are fetched: once, and
+        kept until something is committed, if they fit into 1 GiB.
+        """
+        with self._lock:
+            live = self._live()
+            few = k + SPARE <= min(MOST, len(live.ids) // 2) and len(queries) < MANY
+            held = len(live.stored) > 0 or not len(live.ids)
+            if isinstance(space, Base) and few and not held and not self._seen():
+                return by_search(
+                    self._server,
+                    queries,
+                    k,
+                    condition(where),
+                    self._vectors_of,
+                    lambda some: self._by_sight(some, k, where, space),
+                )
+            if 4 * self.dim * len(live.ids) > HELD:
+                return self._by_sight(queries, k, where, space)
+            if not held:
+                live = self._snapshot = self._with_vectors(live)
+            return live.candidates(queries, k, where, self._rows_in(space, live), None)
+
+    def _vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        held = self._stored(ids)
+        return np.stack([held[id_] for id_ in ids]) if ids else np.empty((0, self.dim), np.float32)
+
+    def _live(self) -> Snapshot:
+        """Return the live items, read again only when something was committed."""
+        while True:
+            revision = self.revision()
+            if self._snapshot is not None and self._snapshot.revision == revision:
+                return self._snapshot
+            seen = self._seen()
+            found = [
+                (int(row["serial"]), int(row["id"]), row["label"] if row["label_key"] else None)
+                for some in self._server.every(ITEMS, LIVE, ("id", "serial", "label", "label_key"))
+                for row in some
+                if int(row["id"]) not in seen.rows
+            ]
+            found += [
+                (row.serial, id_, row.item.label)
+                for id_, row in seen.rows.items()
+                if row is not None and row.item.removed is None
+            ]
+            if self.revision() == revision:  # all of one moment
+                break
+        found.sort(key=lambda row: row[:2])
+        rows = [(id_, n, label) for n, (_, id_, label) in enumerate(found)]
+        self._spaces.clear()
+        self._snapshot = Snapshot.of(revision, rows, 0, np.empty((0, self.dim), np.float32))
+        return self._snapshot
+
+    def _with_vectors(self, live: Snapshot) -> Snapshot:
+        stored = np.empty((len(live.ids), self.dim), np.float32)
+        place = {int(id_): n for n, id_ in enumerate(live.ids)}
+        for ids, vectors in self._blocks(Where()):
+            for id_, vector in zip(ids.tolist(), vectors, strict=True):
+                if id_ in place:
+                    stored[place.pop(id_)] = vector
+        if place:  # what was committed while all this came in
+            stored[list(place.values())] = self.vectors(list(place))
+        return replace(live, stored=stored)
+
+    def _rows_in(self, space: Space, live: Snapshot) -> Rows:
+        if space.name not in self._spaces:
+            self._spaces[space.name] = Rows(0, space(live.stored), Reduced(None, ()), None)
+        return self._spaces[space.name]
+
+    def _by_sight(
+        self, queries: NDArray[np.float32], k: int, where: Where, space: Space
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        return by_sight(queries, k, space, lambda: self._blocks(where))
+
+    def _blocks(self, where: Where) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield ids and vectors of live items, some at a time."""
+        seen = self._seen()
+        asked, out = condition(where), ["id", "vector"]
+        for some in self._server.every(ITEMS, asked, out, 4 * self.dim):
+            kept = [row for row in some if int(row["id"]) not in seen.rows]
+            if kept:
+                ids = np.array([row["id"] for row in kept], np.int64)
+                yield ids, np.array([row["vector"] for row in kept], np.float32)
+        changed = [
+            id_
+            for id_, row in seen.rows.items()
+            if row is not None and row.item.removed is None and _passes(where, row.item.label)
+        ]
+        if changed:
+            yield np.array(changed, np.int64), self.vectors(changed)
+
+    def shortcut(self, space: Space) -> str:  # noqa: ARG002
+        """Return "": searches are exact."""
+        return ""
+
+    # Upkeep
+
+    def tidy(self, space: Space) -> None:
+        """Do nothing: Milvus keeps itself in order."""
+
+    def verify(self) -> list[str]:
+        """Return what is damaged, one sentence each; nothing when all is well."""
+        with self._lock:
+            for _ in range(LOOKS):
+                try:
+                    revision = self.revision()
+                    # The journal has a checksum of its own; what it changes need not be whole.
+                    rows = self._seen().rows
+                    found = list(damage(self._server, self._texts, rows, 4 * self.dim))
+                except DamagedGallery as error:
+                    return [error.cause]
+                if not found or self.revision() == revision:
+                    break  # else it may be what another process was changing
+        return found
+
+    def compact(self) -> int:
+        """Give back the room of removed vectors; returns bytes gained.
+
+        Photos removed by hand stay known, without vector, so that indexing does not bring them
+        back.
+        """
+        with self.appending():
+            with self.transaction():
+                changes, gained = self._open(), 0
+                rows = self._rows_of([i.id for i in self.items() if i.removed is not None])
+                for id_, row in rows.items():
+                    gained += 4 * self.dim * (row.serial != NO_VECTOR)
+                    by_user = row.item.removed == "user"
+                    changes.rows[id_] = Row(row.item, NO_VECTOR) if by_user else None
+                self._steps += 1
+            self._sweep()
+        return gained
+
+    def _sweep(self) -> None:
+        self._texts.sweep()
+
+    def close(self) -> None:
+        """End the connection."""
+        with self._lock:
+            self._snapshot = None
+            self._spaces.clear()
+            self._server.close()
+
+
+def _passes(where: Where, label: str | None) -> bool:
+    if where.labels is not None:
+        return label in where.labels
+    return label is not None or not where.labelled

@@ -1,0 +1,277 @@
+"""A connection to Milvus: its calls, tried again a few times, with errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from houndsight.errors import GalleryError
+from houndsight.stores.address import Address
+from houndsight.stores.milvus_lite import leave, library, serve
+
+__all__ = ["BYTES", "TOKEN", "Field", "Server", "quoted"]
+
+Field = tuple[str, str, dict[str, Any]]  # a name, a type of Milvus, and what else there is to say
+
+TOKEN = "HOUNDSIGHT_MILVUS_TOKEN"  # noqa: S105  the name of the variable
+WAITS_S = (0.2, 1.0)  # before the second and the third attempt
+CALL_S = 30.0  # the longest that one attempt may take; the client tries again within it
+CONNECT_S = 10.0
+STRONG = "Strong"  # every read sees every write that was acknowledged before it
+BATCH = 1000  # values in one filter; rows of one answer
+BYTES = 8 << 20  # of vectors in one message: servers refuse some 64 MB
+# Numbers of gRPC's status codes that a second attempt may change, and their names.
+_PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED"}
+_REFUSED = re.compile(r"\bauth\b|unauth|authenticat|authoriz|permission.?denied", re.IGNORECASE)
+_CONNECTING = 2  # the client's code for a server that cannot be reached
+
+
+class Server:
+    """The calls of Milvus that a store needs, on the collections of one gallery.
+
+    Parameters
+    ----------
+    address
+        Where it is. A file of Milvus Lite is served within this process, and by one process at a
+        time.
+
+    Raises
+    ------
+    InputError
+        If the client is not installed.
+    GalleryBusy
+        If another process has the file of Milvus Lite open.
+    GalleryError
+        If there is no server, or it refuses.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._library = library("pymilvus")
+        uri = address.server if address.file is None else serve(address)
+        try:
+            self._client = self._again(
+                lambda: self._library.MilvusClient(
+                    uri=uri, token=os.environ.get(TOKEN, ""), timeout=CONNECT_S, dedicated=True
+                )
+            )
+        except BaseException:
+            leave(address)
+            raise
+
+    def close(self) -> None:
+        """End the connection, and what serves the file of Milvus Lite if nobody uses it."""
+        if self._client is not None:
+            with contextlib.suppress(Exception):  # there is nothing that could be done about it
+                self._client.close()
+            self._client = None
+            leave(self.address)
+
+    def name(self, collection: str) -> str:
+        """Return the full name of one of the gallery's collections."""
+        return f"{self.address.name}_{collection}"
+
+    # Collections
+
+    def has(self, collection: str) -> bool:
+        """Return whether the gallery has a collection."""
+        return bool(self._call("has_collection", collection))
+
+    def make(self, collection: str, fields: Sequence[Field]) -> None:
+        """Make a collection of (name, type, how) fields, searched by brute force, and load it."""
+        kinds = self._library.DataType
+        schema = self._library.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        for name, kind, how in fields:
+            schema.add_field(name, getattr(kinds, kind), **how)
+        index = self._library.MilvusClient.prepare_index_params()
+        index.add_index("vector", index_type="FLAT", metric_type="L2")
+        self._call(
+            "create_collection",
+            collection,
+            schema=schema,
+            index_params=index,
+            consistency_level=STRONG,
+        )
+
+    def check(self, collection: str, fields: Sequence[Field]) -> int:
+        """Load a collection; GalleryError unless it has these fields. Returns its vectors' dim."""
+        found = {
+            one["name"]: one for one in self._call("describe_collection", collection)["fields"]
+        }
+        for name, kind, _ in fields:
+            if name not in found:
+                raise self._foreign(collection, f"has no field {name}")
+            if found[name]["type"] != getattr(self._library.DataType, kind):
+                raise self._foreign(collection, f"has a field {name} that is no {kind}")
+        self._call("load_collection", collection)
+        return int(found["vector"]["params"]["dim"])
+
+    def _foreign(self, collection: str, fault: str) -> GalleryError:
+        return GalleryError(
+            f"its collection {self.name(collection)} {fault}, so houndsight did not make it",
+            path=self.address,
+            remedy="Name another gallery, or another database",
+        )
+
+    def drop(self, collection: str) -> None:
+        """Delete a collection."""
+        self._call("drop_collection", collection)
+
+    # Rows
+
+    def write(self, collection: str, rows: Sequence[dict[str, Any]], size: int = 1000) -> None:
+        """Write rows by their keys, those that are there too; `size` is what one has of bytes."""
+        step = max(1, min(BATCH, BYTES // size))
+        for start in range(0, len(rows), step):
+            self._call("upsert", collection, data=list(rows[start : start + step]))
+
+    def delete(self, collection: str, keys: Sequence[Any]) -> None:
+        """Delete rows by their keys."""
+        for start in range(0, len(keys), BATCH):
+            self._call("delete", collection, ids=list(keys[start : start + BATCH]))
+
+    def rows(
+        self,
+        collection: str,
+        field: str,
+        values: Sequence[Any],
+        out: Sequence[str],
+        condition: str = "",
+        size: int = 1000,
+    ) -> list[dict[str, Any]]:
+        """Return the rows whose field has one of these values, numbers or plain texts."""
+        found: list[dict[str, Any]] = []
+        step = max(1, min(BATCH, BYTES // size))
+        for start in range(0, len(values), step):
+            among = f"{field} in [{', '.join(map(quoted, values[start : start + step]))}]"
+            asked = f"{among} and {condition}" if condition else among
+            found += self._call(
+                "query",
+                collection,
+                filter=asked,
+                output_fields=list(out),
+                consistency_level=STRONG,
+            )
+        return found
+
+    def every(
+        self, collection: str, condition: str, out: Sequence[str], size: int = 1000
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yield all rows that fulfil a condition, some at a time."""
+        walk = self._call(
+            "query_iterator",
+            collection,
+            batch_size=max(1, min(BATCH, BYTES // size)),
+            filter=condition,
+            output_fields=list(out),
+            consistency_level=STRONG,
+        )
+        try:
+            while rows := self._again(walk.next):
+                yield rows
+        finally:
+            walk.close()
+
+    def count(self, collection: str, condition: str = "") -> int:
+        """Return how many rows fulfil a condition."""
+        found = self._call(
+            "query",
+            collection,
+            filter=condition,
+            output_fields=["count(*)"],
+            consistency_level=STRONG,
+        )
+        return int(found[0]["count(*)"])
+
+    def search(
+        self, collection: str, queries: Sequence[Any], limit: int, condition: str
+    ) -> list[list[dict[str, Any]]]:
+        """Return for each query the nearest rows: `id` and `distance`, which is squared."""
+        found = self._call(
+            "search",
+            collection,
+            data=list(queries),
+            anns_field="vector",
+            limit=limit,
+            filter=condition,
+            output_fields=["id"],
+            search_params={"metric_type": "L2"},
+            consistency_level=STRONG,
+        )
+        return [list(one) for one in found]
+
+    def _call(self, method: str, collection: str, **how: Any) -> Any:
+        call = getattr(self._client, method)
+        return self._again(lambda: call(self.name(collection), timeout=CALL_S, **how))
+
+    def _again(self, call: Any) -> Any:
+        """Call; where what failed may pass, twice more. Every call here may be made twice."""
+        for wait in (*WAITS_S, None):
+            try:
+                return call()
+            except Exception as error:
+                # Also what its libraries raise: gRPC's errors, or ValueError on a closed channel.
+                if wait is None or not _passing(error):
+                    raise self._told(error) from error
+                time.sleep(wait)
+        raise AssertionError  # not reached: the last attempt returns or raises
+
+    def _told(self, error: Exception) -> GalleryError:
+        text = " ".join(str(getattr(error, "message", "") or error).split())
+        if _code(error) == _CONNECTING:
+            return GalleryError(
+                "there is no answer from a Milvus server",
+                path=self.address,
+                remedy=f"Check that it runs, host and port, {TOKEN} if it asks for a token, and "
+                "whether it wants milvus+tls://",
+            )
+        if _passing(error):
+            return GalleryError(
+                f"Milvus did not answer in time, {len(WAITS_S) + 1} times: {text[:200]}",
+                path=self.address,
+                remedy="Check the server's health, and run the command again: it goes on where "
+                "it was",
+            )
+        if _REFUSED.search(text):
+            return GalleryError(
+                "Milvus refuses the token, or asks for one",
+                path=self.address,
+                remedy=f"Put the right one into {TOKEN}",
+            )
+        return GalleryError(
+            f"Milvus answers with an error: {text[:300]}",
+            path=self.address,
+            remedy="The server's log says more",
+        )
+
+
+def quoted(value: Any) -> str:
+    """Return a number or a text as a filter has it.
+
+    Filters here are made of numbers and of hexadecimal texts alone, so that nothing needs be
+    escaped: servers differ in what escapes they know.
+    """
+    if isinstance(value, str):
+        if not value.isascii() or not value.replace("-", "").replace(".", "").isalnum():
+            raise ValueError(value)
+        return f'"{value}"'
+    return str(int(value))
+
+
+def _code(error: Exception) -> Any:
+    code = getattr(error, "code", None)
+    return code() if callable(code) else code
+
+
+def _passing(error: Exception) -> bool:
+    code = _code(error)
+    return (
+        code == _CONNECTING
+        or getattr(code, "name", None) in _PASSING
+        or bool(getattr(error, "retriable", False))
+        or isinstance(error, TimeoutError | ConnectionError)
+    )

@@ -1,0 +1,44 @@
+"""What counts as damage of a gallery in Milvus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+
+from houndsight.errors import DamagedGallery
+from houndsight.stores.milvus_client import Server
+from houndsight.stores.milvus_rows import ITEMS, OUT, Row, faults
+from houndsight.stores.milvus_texts import Texts, key_of, name_of
+
+__all__ = ["damage"]
+
+
+def damage(server: Server, texts: Texts, passed: Collection[int], size: int) -> Iterator[str]:
+    """Say what is damaged, but not of items whose ids are `passed` over.
+
+    `size` is that of a row in bytes.
+    """
+    for key in texts.keys(key_of("")):
+        try:
+            for _, text in texts.read([key]).values():
+                json.loads(text)
+        except DamagedGallery as error:
+            yield error.cause
+        except ValueError:
+            yield f"document {name_of(key)!r}: is not JSON"
+    count = 0
+    places: dict[tuple[int, bytes], int] = {}
+    for some in server.every(ITEMS, "", [*OUT, "vector"], size):
+        count += len(some)
+        for row in some:
+            if int(row["id"]) in passed:
+                continue
+            name, found = f"item {int(row['id']):016x}", faults(row)
+            yield from (f"{name}: {fault}" for fault in found)
+            if not found and not row["removed"]:
+                item = Row.read(row).item
+                if places.setdefault((item.root, item.path), item.id) != item.id:
+                    yield f"{name}: its path is also another item's"
+    counted = server.count(ITEMS)
+    if counted != count:
+        yield f"Milvus counts {counted:,} items and returns {count:,}"

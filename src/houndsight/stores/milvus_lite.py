@@ -1,0 +1,103 @@
+"""Files of Milvus Lite, each served within this process for as long as somebody uses it."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from houndsight.errors import GalleryBusy, GalleryError, InputError
+from houndsight.stores.address import Address
+
+__all__ = ["leave", "library", "serve"]
+
+HOST = "127.0.0.1"
+
+
+@dataclass(slots=True)
+class _Served:
+    server: Any
+    database: Any
+    port: int
+    users: int = 1
+
+    def stop(self) -> None:
+        self.server.stop(grace=2).wait()
+        self.database.close()
+
+
+_served: dict[str, _Served] = {}  # by file
+_lock = threading.Lock()
+
+
+def library(name: str) -> Any:
+    """Load a module of Milvus; InputError that names the extra if it is not installed."""
+    try:
+        found = import_module(name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"a gallery in Milvus needs {error.name}, which is not installed",
+            remedy="Run: pip install 'houndsight[milvus]'",
+        ) from None
+    # It sets up handlers of its own, which write to standard error what is raised anyway.
+    for logger in ("pymilvus", "pymilvus.milvus_client", "milvus_lite", "grpc"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL + 1)
+    return found
+
+
+def serve(address: Address) -> str:
+    """Serve a file of Milvus Lite in this process, on a port of this machine; returns where.
+
+    Not by way of the client, which takes only names that end in .db, and hides what went wrong.
+
+    Raises
+    ------
+    GalleryBusy
+        If another process has it open.
+    GalleryError
+        If it cannot be opened.
+    """
+    start = library("milvus_lite.adapter.grpc.server").start_server_in_thread
+    locked = library("milvus_lite.exceptions").DataDirLockedError
+    file = str(address.file)
+    with _lock:
+        if file in _served:
+            _served[file].users += 1
+        else:
+            try:
+                _served[file] = _Served(*start(file, HOST, 0))
+            except locked:
+                raise GalleryBusy(
+                    "another process has this file of Milvus Lite open, and only one can",
+                    path=address,
+                    remedy="Wait until it is done; a Milvus server takes many at a time",
+                ) from None
+            except Exception as error:  # whatever it finds in there
+                raise GalleryError(
+                    f"cannot be opened by Milvus Lite: {error}",
+                    path=address,
+                    remedy="Check the name, and the space and the rights there",
+                ) from error
+        return f"http://{HOST}:{_served[file].port}"
+
+
+def leave(address: Address) -> None:
+    """Stop serving a file that nobody in this process uses any more."""
+    with _lock:
+        served = _served.get(str(address.file))
+        if served is not None:
+            served.users -= 1
+            if not served.users:
+                del _served[str(address.file)]
+                served.stop()
+
+
+@atexit.register
+def _leave_all() -> None:
+    """Write what is in memory, also of galleries that were not closed."""
+    while _served:
+        _, served = _served.popitem()
+        served.stop()

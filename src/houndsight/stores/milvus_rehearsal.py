@@ -1,0 +1,87 @@
+"""A store in Milvus whose changes stay in memory, and are gone when it is closed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from houndsight.stores.address import Address
+from houndsight.stores.milvus import MilvusStore
+from houndsight.stores.milvus_changes import Changes
+from houndsight.stores.milvus_making import document_text
+
+__all__ = ["MilvusRehearsal"]
+
+
+class MilvusRehearsal(MilvusStore):
+    """A store that reads a gallery's collections and writes nothing into them.
+
+    Parameters
+    ----------
+    address
+        Of an existing gallery; or with `documents` of one that is not there yet.
+    dim, documents
+        Of the gallery that is not there yet.
+    """
+
+    def __init__(
+        self, address: Address, dim: int = 0, documents: Mapping[str, Any] | None = None
+    ) -> None:
+        if documents is None:
+            super().__init__(address)
+            self._kept = self._read_state()[1]
+        else:
+            self.address, self.dim = address, dim
+            texts = {name: document_text(body) for name, body in documents.items()}
+            self._kept = Changes(documents=dict(texts))
+            self._begin(_Nothing())
+
+    def _seen(self) -> Changes:
+        return self._kept if self._changes is None else self._changes
+
+    def revision(self) -> int:
+        """Return a number that changes with every change here; those of others do not count."""
+        return self._steps
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what is read and written inside all or nothing."""
+        with self._lock:
+            if self._changes is not None:
+                yield
+                return
+            self._changes = self._kept.then(Changes(self._kept.serial))
+            try:
+                yield
+                self._kept = self._changes
+            except BaseException:
+                self._steps += 1
+                raise
+            finally:
+                self._changes = None
+                self._known.clear()
+
+    @contextlib.contextmanager
+    def appending(self) -> Iterator[None]:
+        """Let everybody go on: nothing is written that could be in another's way."""
+        yield
+
+    def _sweep(self) -> None:
+        pass
+
+
+class _Nothing:
+    """A server without rows."""
+
+    def rows(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return []
+
+    def every(self, *_: Any, **__: Any) -> Iterator[list[dict[str, Any]]]:
+        return iter(())
+
+    def count(self, *_: Any) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
