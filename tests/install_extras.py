@@ -41,6 +41,13 @@ for n in range(12):
 """
 
 
+THERE = """
+from importlib.util import find_spec
+from houndsight.diagnosis import EXTRAS
+print(*[name for name, (_, modules) in EXTRAS.items() if all(map(find_spec, modules))])
+"""
+
+
 class Failed(Exception):
     """What was tried did not do what it should."""
 
@@ -81,6 +88,10 @@ class Environment:
     def hs(self, *words, code=0):
         """Run houndsight; returns all that it wrote."""
         return self._do(self.python, "-m", "houndsight", *words, code=code)
+
+    def extras(self):
+        """Return the extras of which all modules are there."""
+        return set(self._do(self.python, "-c", THERE).split())
 
     @contextlib.contextmanager
     def running(self, *words):
@@ -225,11 +236,17 @@ TRIALS = {
 
 
 def _check(env, extras):
-    """Try all: with the extras installed each works, without one it says how to install it."""
+    """Try all: with the extras installed each works, without one it says how to install it.
+
+    What one brings may be all that another needs.
+    """
+    there = env.extras()
+    if not set(extras) <= there:
+        raise Failed(f"{', '.join(extras)}: what was installed cannot be loaded")
     for name, trial in TRIALS.items():
         said = trial(env)
         advice = f"pip install 'houndsight[{name}]'"
-        if (advice in said) == (name in extras) or "Traceback" in said:
+        if (advice in said) == (name in there) or "Traceback" in said:
             raise Failed(f"{name}, with {', '.join(extras) or 'no extra'}: {said}")
 
 

@@ -20,7 +20,13 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FETCHES = "models fetch resnet50"
 # These go on until they are told to stop.
 ENDLESS = {"serve": cli.DONE, "watch": 130}
-NEEDS = {"serve": "fastapi", "watch": "watchdog", "export": "pyarrow", "import": "pyarrow"}
+NEEDS = {
+    "copy": "milvus_lite",
+    "serve": "fastapi",
+    "watch": "watchdog",
+    "export": "pyarrow",
+    "import": "pyarrow",
+}
 
 
 def examples(command=cli.app):
@@ -79,7 +85,13 @@ def test_an_example_runs(example, scene, tmp_path, monkeypatch):
     monkeypatch.setenv("HOUNDSIGHT_CACHE", str(scene / "cache"))
     monkeypatch.setenv("HOUNDSIGHT_CONFIG", str(here / "config.toml"))
     # The copy's photos lie elsewhere: it knows them where they were.
-    places = {"/old/photos": f"{scene}/photos", "/new/photos": f"{here}/moved", "/data": "data"}
+    lite = "milvus-lite:dogs.db"  # there is no server here
+    places = {
+        "milvus://localhost:19530/dogs": lite,
+        "/old/photos": f"{scene}/photos",
+        "/new/photos": f"{here}/moved",
+        "/data": "data",
+    }
     words = [places.get(word, os.path.expanduser(word)) for word in shlex.split(example)]
     if command == "import":
         assert cli._run(["export", "-g", "my-gallery", "vectors.parquet"]) == cli.DONE
