@@ -27,6 +27,7 @@ from houndsight.cli.console import (
     write_json,
 )
 from houndsight.cli.embedding import kept_precision, own_embedder
+from houndsight.cli.engines import engine, isolate_option
 from houndsight.cli.numbers import Share
 from houndsight.cli.output import output_file
 from houndsight.cli.rehearsing import differences, dry_run_option, rehearsed, tell
@@ -65,6 +66,7 @@ __all__ = ["COMMANDS"]
     "0.85 unless given.",
 )
 @click.option("--restore", is_flag=True, help="Take in again what was removed by hand.")
+@isolate_option
 @dry_run_option
 @json_option
 def index(
@@ -74,6 +76,7 @@ def index(
     precision: str | None,
     min_overlap: float | None,
     restore: bool,
+    isolate: bool,
     dry_run: bool,
     as_json: bool,
     **model: Any,
@@ -108,6 +111,7 @@ def index(
                 labels=labels,
                 restore=restore,
                 progress=progress,
+                engine=engine(isolate),
             )
         log_index(photos, gallery, report)
         if as_json:
