@@ -21,7 +21,7 @@ html_title = "houndsight"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 # The whole checkout, so that a link from README to docs/ is the same here as in a clone.
 root_doc = "docs/index"
-include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/**"]
+include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**"]
 exclude_patterns = [".*", "build", "dist", "src", "tests", "benchmarks", "docs/site"]
 html_extra_path = ["index.html"]
 html_theme = "furo"

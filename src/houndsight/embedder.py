@@ -18,6 +18,7 @@ from houndsight import images
 from houndsight.ahead import ahead
 from houndsight.errors import FingerprintMismatch, ImageError, InputError, ModelError
 from houndsight.machine import available_cpus, given
+from houndsight.models.admission import admitted
 from houndsight.models.spec import ModelSpec, spec
 from houndsight.networks import built_graph, open_network
 from houndsight.onnx_file import ARCHITECTURE, OnnxFile, open_file, record, reopened
@@ -254,7 +255,7 @@ class Embedder:
                 f"{_graph_name(facts)} {digest}", lambda: built_graph(facts, digest, kept, progress)
             )
         else:
-            runtime = open_network(_digest(network), lambda: network)
+            runtime = open_network(_digest(network), lambda: admitted(network))
         made = cls(
             facts,
             runtime,

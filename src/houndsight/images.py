@@ -81,6 +81,8 @@ def read(path: bytes) -> File:
         If it is absent, no regular file, unreadable, empty, larger than 1 GiB, or changed while
         it was read. `__cause__` is an OSError where the system refused it.
     """
+    if b"\0" in path:  # only a gallery that was tampered with has such a name
+        raise ImageError("there is no such file", path=path)
     if remote.is_address(path):
         return _checked(File(remote.read(path), 0), path)
     try:

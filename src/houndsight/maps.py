@@ -154,6 +154,11 @@ class Map:
         return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     @property
+    def takes(self) -> int:
+        """How many numbers a stored vector has."""
+        return len(self.centre)
+
+    @property
     def dim(self) -> int:
         """How many numbers a vector has in this space."""
         projected = self.projection.shape[1] if self.blend < 1 else 0
@@ -210,8 +215,8 @@ class Map:
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Map:
-        """Return the map that `document` wrote down."""
-        return cls(
+        """Return the map that `document` wrote down; ValueError if its parts do not fit."""
+        found = cls(
             name=body["name"],
             centre=_decoded(body["centre"]),
             projection=_decoded(body["projection"]),
@@ -221,6 +226,18 @@ class Map:
             temperature=float(body["temperature"]),
             blend=float(body["blend"]),
         )
+        (takes,), (count,) = found.centre.shape, found.bias.shape
+        fits = (
+            found.projection.ndim == 2
+            and len(found.projection) == takes
+            and found.weights.shape == (takes, count)
+            and len(found.labels) == count
+            and found.temperature > 0
+            and 0 <= found.blend <= 1
+        )
+        if not fits:
+            raise ValueError("the parts of the map do not fit each other")
+        return found
 
 
 def _encoded(array: NDArray[np.float64]) -> dict[str, Any]:

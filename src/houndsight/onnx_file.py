@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.errors import InputError, ModelError
+from houndsight.models.admission import admitted, has_other_files
 from houndsight.models.description import Description, described
 from houndsight.models.spec import ModelSpec, Pooling
 from houndsight.networks import open_network
@@ -107,7 +108,8 @@ def _whole(path: Path) -> bytes:
         if len(data) > _LARGEST:
             raise too_large
         model = onnx.load_model_from_string(data)
-        if any(tensor.data_location for tensor in model.graph.initializer):
+        if has_other_files(model):
+            # Refuses what lies outside the folder: by an absolute path, by "..", behind a link.
             onnx.load_external_data_for_model(model, str(path.parent))
             if model.ByteSize() > _LARGEST:
                 raise too_large
@@ -123,7 +125,7 @@ def _whole(path: Path) -> bytes:
 def _opened(name: str, description: Description, network: bytes, path: Path | None) -> OnnxFile:
     digest = hashlib.sha256(network).hexdigest()
     try:
-        graph = open_network(digest, lambda: network)
+        graph = open_network(digest, lambda: admitted(network))
         size = _size(graph, description)
         Preprocessing(  # judges the settings before the network runs
             size,

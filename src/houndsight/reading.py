@@ -16,6 +16,7 @@ from houndsight import images, remote
 from houndsight.ahead import ahead
 from houndsight.errors import ImageError
 from houndsight.preprocess import Preprocessing
+from houndsight.shaping import Shaped, shaped
 from houndsight.types import Found
 
 __all__ = ["Read", "Reader", "Source"]
@@ -70,11 +71,14 @@ class Reader:
         What makes the network's pixels of a photo.
     known
         Digests of photos that need not be decoded.
+    shaper
+        What decodes: `shaped`, or `houndsight.isolation.Workers`.
     """
 
     place: bytes
     shape: Preprocessing
     known: Collection[bytes]
+    shaper: Callable[[bytes, bytes, Preprocessing], Shaped] = shaped
 
     def sources(self, work: Iterable[Found]) -> Generator[Source]:
         """Go through files with what reads each; those at an address are read ahead already."""
@@ -106,8 +110,7 @@ class Reader:
             mtime_ns = file.mtime_ns or found.mtime_ns
             if digest in self.known:
                 return Read(found, digest, len(file.data), mtime_ns)
-            path, at_least = self._path(found), self.shape.decode_at_least
-            decoded = images.decode(file.data, path=path, at_least=at_least)
+            made = self.shaper(file.data, self._path(found), self.shape)
         except ImageError as error:
             # What the system refused (rights, a lost drive) is tried again each time, and so is
             # what lacks an extra, which may be installed by then.
@@ -118,10 +121,10 @@ class Reader:
             digest,
             len(file.data),
             mtime_ns,
-            decoded.width,
-            decoded.height,
-            images.thumbnail(decoded.image),
-            self.shape(decoded.image),
+            made.width,
+            made.height,
+            made.thumbnail,
+            made.pixels,
         )
 
 

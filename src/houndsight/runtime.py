@@ -116,6 +116,8 @@ class OnnxRuntime:
         options.intra_op_num_threads = available_cpus() if threads is None else threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # fatal: everything else arrives as an exception
+        # Else bytes that look like ONNX Runtime's own format are read as that.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         gpu = None if isinstance(graph, Path) else gpu_provider()
         providers: list[Any] = [(gpu, dict(_GPUS)[gpu])] if gpu else []
         providers.append("CPUExecutionProvider")

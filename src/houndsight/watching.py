@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from houndsight.embedder import Embedder
 from houndsight.errors import GalleryBusy, GalleryError, HoundsightError, InputError
 from houndsight.gallery import Gallery, find_photos
-from houndsight.indexing import IndexReport, Progress, index
+from houndsight.indexing import Engine, IndexReport, Progress, here, index
 from houndsight.remote import absolute
 from houndsight.types import Skipped
 
@@ -65,6 +65,7 @@ def watch(
     settle_s: float = 2.0,
     poll_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
+    engine: Engine = here,
 ) -> Iterator[Batch | Waiting]:
     """Bring a gallery up to date with a folder, again and again; never ends by itself.
 
@@ -73,7 +74,7 @@ def watch(
 
     Parameters
     ----------
-    photos, gallery, labels, progress
+    photos, gallery, labels, progress, engine
         As for `index`.
     embedder
         What loads the embedder, called once; the gallery's own when None, for a new gallery the
@@ -116,7 +117,14 @@ def watch(
                 alarm.set()
                 now = _settled(place, seen, settle_s)
                 if now != seen:
-                    report = index(place, gallery, embedder=load, labels=labels, progress=progress)
+                    report = index(
+                        place,
+                        gallery,
+                        embedder=load,
+                        labels=labels,
+                        progress=progress,
+                        engine=engine,
+                    )
                     fresh = [skip for skip in report.skipped if skip not in (known or ())]
                     if known is None or fresh or _anything(report):
                         yield Batch(report, fresh)

@@ -4,7 +4,12 @@ import builtins
 import collections
 import os
 import pickle
+import subprocess
+import sys
+import time
+import tracemalloc
 
+import numpy as np
 import pytest
 from handwritten import (
     FOUR,
@@ -13,11 +18,13 @@ from handwritten import (
     legacy,
     string,
     tensor,
+    tensors_file,
     write,
     zipped,
 )
 
 from houndsight.errors import CheckpointError
+from houndsight.models import unpickle
 from houndsight.models.checkpoint import read_checkpoint
 
 
@@ -52,6 +59,48 @@ ATTACKS = {
     "os.system, protocol 4": pickle.dumps(Reduced(os.system, "touch executed"), 4),
     "eval": pickle.dumps(Reduced(builtins.eval, TOUCH), 2),
     "exec": pickle.dumps(Reduced(builtins.exec, TOUCH), 4),
+    "subprocess": pickle.dumps(Reduced(subprocess.call, ["touch", "executed"]), 2),
+    "posix.system, by its own module": b"\x80\x02"
+    + glob("posix", "system")
+    + string("touch executed")
+    + b"\x85R.",
+    "import": pickle.dumps(Reduced(__import__, "antigravity"), 2),
+    "compile and exec": pickle.dumps(Reduced(exec, Reduced(compile, TOUCH, "a", "exec")), 4),
+    "a chain of getattr": b"\x80\x02"
+    + glob("builtins", "getattr")
+    + glob("torch._utils", "_rebuild_tensor_v2")
+    + string("__globals__")
+    + b"\x86R.",
+    "dotted name of an admitted module": b"\x80\x04\x8c\x05torch\x8c\x0eSize.__class__\x93)R.",
+    "copyreg": b"\x80\x02" + glob("copyreg", "_reconstructor") + ORDERED + b"}N\x87R.",
+    "operator.attrgetter": b"\x80\x02" + glob("operator", "attrgetter") + string("a") + b"\x85R.",
+    "functools.partial": b"\x80\x02" + glob("functools", "partial") + ORDERED + b"\x85R.",
+    "types.CodeType": b"\x80\x02" + glob("types", "CodeType") + b")R.",
+    "runpy": b"\x80\x02" + glob("runpy", "run_path") + string("a.py") + b"\x85R.",
+    "pickle within a pickle": b"\x80\x02" + glob("_pickle", "loads") + b"C\x01.\x85R.",
+    "__setstate__ by REDUCE": b"\x80\x02" + ORDERED + b")R" + STATE + b"b" + STATE + b"\x86b.",
+    "_rebuild_device_tensor_from_numpy": b"\x80\x02"
+    + glob("torch._utils", "_rebuild_device_tensor_from_numpy")
+    + b")R.",
+    "_rebuild_wrapper_subclass": b"\x80\x02"
+    + glob("torch._utils", "_rebuild_wrapper_subclass")
+    + b")R.",
+    "_rebuild_from_type_v2": b"\x80\x02"
+    + glob("torch._tensor", "_rebuild_from_type_v2")
+    + ORDERED
+    + b"\x85R.",
+    "a storage of a kind that is no storage": b"\x80\x02("
+    + string("storage")
+    + ORDERED
+    + string("0")
+    + string("cpu")
+    + b"K\x04tQ.",
+    "a storage with a list for a key": b"\x80\x02("
+    + string("storage")
+    + glob("torch", "FloatStorage")
+    + b"]"
+    + string("cpu")
+    + b"K\x04tQ.",
     "getattr": pickle.dumps(Reduced(getattr, "a", "upper")),
     "nested in a state dict": pickle.dumps({"state_dict": {"a": [Reduced(eval, TOUCH)]}}, 2),
     "as a dictionary's key": pickle.dumps({(Reduced(eval, TOUCH),): 1}, 2),
@@ -144,3 +193,103 @@ def test_the_attacks_would_have_worked(tmp_path, monkeypatch):
         pickle.loads(ATTACKS[name])
         assert (tmp_path / "executed").exists()
         (tmp_path / "executed").unlink()
+
+
+# ---------------------------------------------------------------- more than the file justifies
+
+
+def pairs(count):
+    """A list of so many pairs with keys of their own, kept as 1."""
+    return (
+        b"]q\x01("
+        + b"".join(b"J" + n.to_bytes(4, "little") + b"N\x86" for n in range(count))
+        + b"e"
+    )
+
+
+BOMBS = {
+    "one list as the pairs of a thousand": b"("
+    + pairs(5_000)
+    + ORDERED
+    + b"q\x02"
+    + b"h\x02h\x01\x85R" * 1_000
+    + b"t",
+    "a number of 100 kB as a key ten thousand times": b"}("
+    + b"\x8b"
+    + (100_000).to_bytes(4, "little")
+    + b"\x7f" * 100_000
+    + b"q\x01N"
+    + b"h\x01N" * 10_000
+    + b"u",
+    "lists within lists": b"]" * 100_000 + b"a" * 99_999,
+    "tuples within tuples": b")" + b"\x85" * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_small_file_takes_little_memory_and_time(tmp_path, name):
+    """Peak memory stays below a small multiple of the file, and every instruction is quick."""
+    content = legacy(b"\x80\x02" + BOMBS[name] + b".")
+    path = write(tmp_path / "bomb.pth", content)
+    tracemalloc.start()
+    begin = time.process_time()
+    try:
+        with pytest.raises(CheckpointError):
+            read_checkpoint(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A byte can be an empty list: 64 bytes and a place on the stack.
+    assert peak < 100 * len(content) + 1_000_000
+    assert time.process_time() - begin < 10
+
+
+def test_a_description_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpickle, "_MOST_STEPS", 1_000)
+    with pytest.raises(CheckpointError, match="description is too long"):
+        read_checkpoint(write(tmp_path / "a.pth", legacy(b"\x80\x02" + b"]" * 1_000 + b".")))
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy, zipfile, pickletools
+from houndsight.errors import CheckpointError
+from houndsight.models.checkpoint import read_checkpoint
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2)
+for path in sys.argv[1:]:
+    try:
+        read_checkpoint(Path(path))
+    except CheckpointError as error:
+        print(error.cause)
+    else:
+        print("read")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
+def test_with_64_mib_to_spare_hostile_files_are_refused_for_what_they_are(tmp_path):
+    """That a limit of memory stopped it would be told as "it is damaged"."""
+    huge = 1 << 39
+    content = {
+        "a string of 2 GB": legacy(b"\x80\x02X\xff\xff\xff\x7fa."),
+        "a tensor of terabytes": both(dictionary(a=tensor(shape=(huge,), strides=(0,))))[1],
+        "a storage of terabytes": both(dictionary(a=tensor(count=huge, shape=(huge,))))[0],
+        "dictionaries without end": legacy(
+            b"\x80\x02" + pairs(20_000) + ORDERED + b"q\x02" + b"h\x02h\x01\x85R" * 3_000 + b"."
+        ),
+        "a safetensors of terabytes": tensors_file({"a": np.zeros(4, "<f4")}).replace(
+            b'"shape": [4]', b'"shape": [4, 999999999]'
+        ),
+    }
+    paths = [write(tmp_path / f"{n}.pth", each) for n, each in enumerate(content.values())]
+    ran = subprocess.run(
+        [sys.executable, "-c", LIMITED, *map(str, paths)], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    said = dict(zip(content, ran.stdout.splitlines(), strict=True))
+    assert said["a tensor of terabytes"] == "it has a tensor that reaches beyond its storage"
+    assert said["a storage of terabytes"] == "it has a storage of another size than it says"
+    assert said["dictionaries without end"] == "it repeats what it holds too often"
+    assert "read" not in said.values()

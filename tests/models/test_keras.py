@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -289,6 +290,14 @@ def round_in_a_circle(file):
     inner["c"] = file["a"]
 
 
+def many_ways(file):
+    """Eight groups, each with the next one under a hundred names: 100^7 ways to the last."""
+    groups = [file.create_group(f"g{n}") for n in range(8)]
+    for outer, inner in itertools.pairwise(groups):
+        for n in range(100):
+            outer[f"n{n}"] = inner
+
+
 def bomb(file):
     file.create_dataset("a/x:0", (1 << 24,), "f4", compression="gzip", fillvalue=0)
     file["a/x:0"][:1] = 1
@@ -311,6 +320,7 @@ def twice(file):
         (in_another_file, "its 'x:0' lies in another file"),
         (virtual, "its 'x:0' lies in another file"),
         (round_in_a_circle, "nested without end"),
+        (many_ways, "nested without end"),
         (bomb, "describes more data than it holds"),
         (text, "its 'a.x' is no array of numbers"),
         (twice, "has 'a.x' twice"),

@@ -27,13 +27,13 @@ from houndsight.cli.console import (
     write_json,
 )
 from houndsight.cli.embedding import kept_precision, own_embedder
+from houndsight.cli.engines import connected, engine, isolate_option, ray_option, tell_nodes
 from houndsight.cli.numbers import Share
 from houndsight.cli.output import output_file
 from houndsight.cli.rehearsing import differences, dry_run_option, rehearsed, tell
 from houndsight.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from houndsight.cluster import RayCluster
     from houndsight.embedder import Embedder
     from houndsight.indexing import IndexReport
 
@@ -66,12 +66,8 @@ __all__ = ["COMMANDS"]
     "0.85 unless given.",
 )
 @click.option("--restore", is_flag=True, help="Take in again what was removed by hand.")
-@click.option(
-    "--ray",
-    metavar="auto|HOST:PORT",
-    help="Read and embed on the nodes of a Ray cluster: the one this machine belongs to, or that "
-    "of a head. Nodes need houndsight, and PHOTOS where this machine has them.",
-)
+@isolate_option
+@ray_option
 @dry_run_option
 @json_option
 def index(
@@ -81,6 +77,7 @@ def index(
     precision: str | None,
     min_overlap: float | None,
     restore: bool,
+    isolate: bool,
     ray: str | None,
     dry_run: bool,
     as_json: bool,
@@ -107,11 +104,13 @@ def index(
         raise click.UsageError("--min-overlap is for --precision int8 or float16.")
     if narrow and kept is None:
         own = partial(_narrowed, photos, labels, narrow, min_overlap, model)
+    if ray and isolate:
+        raise click.UsageError("--ray and --isolate exclude each other.")
     if ray and dry_run:
         raise click.UsageError("--dry-run embeds nothing, so it needs no cluster: leave --ray out.")
     with (
         rehearsed(gallery, own, model) if dry_run else nullcontext(gallery) as target,
-        _cluster(ray) if ray else nullcontext() as cluster,
+        connected(ray) if ray else nullcontext() as cluster,
     ):
         with index_bar(lambda: cluster.embedded if cluster else {}) as progress:
             report = indexing.index(
@@ -121,7 +120,7 @@ def index(
                 labels=labels,
                 restore=restore,
                 progress=progress,
-                engine=cluster.stream if cluster else indexing.here,
+                engine=engine(isolate, cluster),
             )
         log_index(photos, gallery, report)
         if as_json:
@@ -129,29 +128,10 @@ def index(
         else:
             tell(target, index_line(report, timed=not dry_run))
             if cluster:
-                _tell_nodes(cluster, report.seconds)
+                tell_nodes(cluster, report.seconds)
     if not as_json:
         _tell_more(report)
     return show_skipped(report.skipped)
-
-
-def _cluster(address: str) -> "RayCluster":
-    import logging
-
-    from houndsight.cluster import RayCluster
-
-    # What Ray says while it works is for those who look into it: its own files have it.
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    return RayCluster(address)
-
-
-def _tell_nodes(cluster: "RayCluster", seconds: float) -> None:
-    console = out()
-    for node, photos in sorted(cluster.embedded.items()):
-        console.print(f"{node}: {photos:,} photos, {photos / seconds:.1f} images/s")
-    twice = cluster.embedded.total() - cluster.received
-    if twice:
-        console.print(f"{twice:,} photos were embedded once more, as a node or a worker was lost")
 
 
 def _tell_more(report: "IndexReport") -> None:

@@ -18,6 +18,7 @@ from houndsight.cli.console import (
     show_skipped,
 )
 from houndsight.cli.embedding import own_embedder
+from houndsight.cli.engines import engine, isolate_option
 from houndsight.cli.log import LOG
 from houndsight.cli.numbers import Number
 from houndsight.errors import printable
@@ -47,9 +48,16 @@ __all__ = ["COMMANDS"]
     metavar="SECONDS",
     help="Look into the folder so often; for network drives, where nothing tells of new files.",
 )
+@isolate_option
 @model_options
 def watch(
-    photos: str, gallery: str, labels: str | None, settle: float, poll: float | None, **model: Any
+    photos: str,
+    gallery: str,
+    labels: str | None,
+    settle: float,
+    poll: float | None,
+    isolate: bool,
+    **model: Any,
 ) -> int:
     """Bring a gallery up to date with a folder of PHOTOS, and again whenever photos arrive.
 
@@ -68,6 +76,7 @@ def watch(
         labels=labels,
         settle_s=settle,
         poll_s=poll,
+        engine=engine(isolate),
         progress=lambda now: LOG.progress(now.done, now.total, now.seconds),
     ):
         if isinstance(one, watching.Waiting):

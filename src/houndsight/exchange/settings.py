@@ -10,6 +10,7 @@ from typing import Any
 from houndsight.embedder import fingerprint_of
 from houndsight.errors import InputError, ModelError, printable
 from houndsight.exchange.incoming import Checked, Incoming
+from houndsight.gallery.documents import sound
 from houndsight.models.spec import spec
 
 __all__ = ["foreign_settings", "own_settings"]
@@ -88,28 +89,21 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
     try:
         settings = json.loads(text)
         made_of = settings["made_of"]
-        sound = (
-            all(isinstance(settings[name], str) for name in ("model", "fingerprint"))
-            and isinstance(settings["dim"], int)
-            and isinstance(settings["weights_file"], bool)
-            and all(isinstance(one, str) for one in settings["versions"].values())
-            and isinstance(made_of["normalised"], bool)
-            and isinstance(made_of["precision"], str)
-        )
+        fits = sound(settings)
         if FOREIGN in settings:
-            sound = sound and isinstance(settings[FOREIGN], str) and settings["model"] == FOREIGN
+            fits = fits and isinstance(settings[FOREIGN], str) and settings["model"] == FOREIGN
         else:
             shape = made_of["preprocessing"]
-            sound = (
-                sound
+            fits = (
+                fits
                 and made_of.keys() >= PARTS
                 and re.fullmatch("[0-9a-f]{64}", made_of["weights"]) is not None
                 and isinstance(shape["size"], int)
                 and isinstance(shape["resize"], str)
             )
     except (ValueError, KeyError, TypeError, AttributeError):
-        sound = False
-    if not sound:
+        fits = False
+    if not fits:
         raise _contradiction(path, "its settings are none that houndsight writes")
     found: dict[str, Any] = settings
     return found

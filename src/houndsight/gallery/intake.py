@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.errors import GalleryError, InputError, printable
+from houndsight.gallery.documents import understood
 from houndsight.remote import is_address
 from houndsight.stores import Store
 from houndsight.stores.address import Place
@@ -80,11 +81,12 @@ class Intake:
 
     def roots(self) -> list[Root]:
         """Return the indexed folders."""
-        known = self.store.documents("roots")["roots"]
-        return [
-            Root(int(number), os.fsencode(root["place"]), root["labels"])
-            for number, root in sorted(known.items(), key=lambda pair: int(pair[0]))
-        ]
+        with understood(self.place, "its folders"):
+            known = self.store.documents("roots")["roots"]
+            return [
+                Root(int(number), os.fsencode(root["place"]), str(root["labels"]))
+                for number, root in sorted(known.items(), key=lambda pair: int(pair[0]))
+            ]
 
     @property
     def by_hand(self) -> Root:
@@ -97,7 +99,8 @@ class Intake:
 
     def path_of(self, item: Item) -> bytes:
         """Return where an item's photo is, or was when its root was last indexed."""
-        return os.path.join(self.places()[item.root], item.path)
+        with understood(self.place, "its folders"):
+            return os.path.join(self.places()[item.root], item.path)
 
     def root(self, place: bytes, labels: str | None) -> Root:
         """Return the root at a place, made if need be.

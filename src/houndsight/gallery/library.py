@@ -28,6 +28,7 @@ from houndsight.errors import (
     printable,
 )
 from houndsight.gallery.by_hand import ByHand
+from houndsight.gallery.documents import sound, understood
 from houndsight.gallery.spaces import Spaces
 from houndsight.gallery.underway import Watched
 from houndsight.maps import Base, Space
@@ -64,7 +65,11 @@ class Gallery(ByHand, Spaces, Watched):
         self.place = located(place)
         self.folder = side_folder(self.place)
         self.store: Store = self._open()
-        self.settings: dict[str, Any] = self.store.documents("settings")["settings"]
+        try:
+            self.settings = self._read_settings()
+        except BaseException:
+            self.store.close()
+            raise
         self._check_whole()
         self._maps = {}
         self._kept = (-1, {})
@@ -82,6 +87,13 @@ class Gallery(ByHand, Spaces, Watched):
 
     def _open(self) -> Store:
         return open_store(self.place)
+
+    def _read_settings(self) -> dict[str, Any]:
+        with understood(self.place, "what made it"):
+            settings: dict[str, Any] = self.store.documents("settings")["settings"]
+            if not sound(settings) or settings["dim"] != self.store.dim:
+                raise ValueError
+        return settings
 
     @classmethod
     def create(cls, place: str | os.PathLike[str], embedder: Embedder) -> "Gallery":
@@ -170,12 +182,14 @@ class Gallery(ByHand, Spaces, Watched):
     def skipped(self) -> list[Skipped]:
         """Return the files that indexing could not take in, with the reason for each."""
         places = self.places()
-        return [
-            Skipped(os.path.join(places[int(root)], bytes.fromhex(path)), body["reason"])
-            for (_, root, path), body in (
-                (name.split("/"), body) for name, body in self.store.documents("skipped/").items()
-            )
-        ]
+        with understood(self.place, "skipped files"):
+            return [
+                Skipped(os.path.join(places[int(root)], bytes.fromhex(path)), body["reason"])
+                for (_, root, path), body in (
+                    (name.split("/"), body)
+                    for name, body in self.store.documents("skipped/").items()
+                )
+            ]
 
     def vectors(self, items: Sequence[Item]) -> Vectors:
         """Return the stored vectors of items, (n, dim)."""
@@ -226,7 +240,7 @@ class Gallery(ByHand, Spaces, Watched):
         """Return a JPEG of at most 256 px; made again if it is gone, None if the photo is too."""
         thumbnail = self._thumbnail_path(item.digest)
         with contextlib.suppress(OSError):
-            if kept := thumbnail.read_bytes():  # empty where the power failed
+            if thumbnail.is_file() and (kept := thumbnail.read_bytes()):  # empty: power failed
                 return kept
         path = self.path_of(item)
         try:
@@ -286,7 +300,8 @@ class Gallery(ByHand, Spaces, Watched):
         network = None
         if "network" in self.settings["made_of"]:
             network = self._network()
-        return Embedder.reopen(self.settings, network=network, progress=progress)
+        with understood(self.place, "what made it"):
+            return Embedder.reopen(self.settings, network=network, progress=progress)
 
     def no_network(self, photo: bytes | None = None) -> ModelError:
         """Return what to raise where a photo would need a network that is not known."""

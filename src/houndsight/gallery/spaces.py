@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from houndsight.calibration import Calibration
 from houndsight.errors import InputError, printable
+from houndsight.gallery.documents import understood
 from houndsight.maps import Base, Map, Space, Unit
 from houndsight.stores import Store
 from houndsight.stores.address import Place
@@ -16,6 +17,8 @@ from houndsight.types import Item
 __all__ = ["Spaces", "labelling"]
 
 PAPER, PLAIN = "paper", "plain"
+_NAME = r"[a-z0-9][a-z0-9_.-]{0,39}"
+_DOCUMENT = re.compile(rf"spaces/{_NAME}@[0-9]{{1,9}}")
 T = TypeVar("T")
 
 
@@ -57,10 +60,9 @@ class Spaces:
 
     def _chosen(self) -> list[str]:
         def read() -> list[str]:
-            names: list[str] = self.store.documents("metric").get("metric", {"chosen": []})[
-                "chosen"
-            ]
-            return names
+            with understood(self.place, "the metrics chosen"):
+                body = self.store.documents("metric").get("metric", {"chosen": []})
+                return [str(name) for name in body["chosen"]]
 
         return self._current("metric", read)
 
@@ -71,7 +73,7 @@ class Spaces:
 
     def _documents(self, name: str = "") -> list[str]:
         def read() -> list[str]:
-            found = self.store.names("spaces/")
+            found = [name for name in self.store.names("spaces/") if _DOCUMENT.fullmatch(name)]
             return sorted(found, key=lambda name: (name.split("@")[0], int(name.split("@")[1])))
 
         every = self._current("spaces/", read)
@@ -119,8 +121,13 @@ class Spaces:
         if name == PLAIN:
             return Unit(self.settings["dim"])
         if name not in self._maps:  # a version never changes
-            body = self.store.documents(f"spaces/{name}")[f"spaces/{name}"]
-            self._maps[name] = Map.read(body["map"])
+            with understood(self.place, f"the metric {name}"):
+                body = self.store.documents(f"spaces/{name}")[f"spaces/{name}"]
+                found = Map.read(body["map"])
+                # Its name becomes part of a file's name: another could lead out of the gallery.
+                if found.name != name or found.takes != self.settings["dim"]:
+                    raise ValueError
+            self._maps[name] = found
         return self._maps[name]
 
     def facts(self, metric: str) -> dict[str, Any]:
@@ -141,7 +148,7 @@ class Spaces:
             raise InputError(
                 f"{name} is a metric that every gallery has", remedy="Choose another name"
             )
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,39}", name):
+        if not re.fullmatch(_NAME, name):
             raise InputError(
                 f"a metric cannot be called {printable(name)}",
                 remedy="Use up to 40 small letters, digits, dots, hyphens and underscores",
@@ -186,7 +193,8 @@ class Spaces:
 
         def read() -> Calibration | None:
             body = self.store.documents(name).get(name)
-            return None if body is None else Calibration.read(body)
+            with understood(self.place, f"probabilities by {self.named(metric)}"):
+                return None if body is None else Calibration.read(body)
 
         return self._current(name, read)
 

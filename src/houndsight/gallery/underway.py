@@ -4,8 +4,10 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from houndsight.errors import GalleryError
+from houndsight.gallery.documents import understood
 from houndsight.stores import Store
 
 __all__ = ["Underway", "Watched"]
@@ -37,14 +39,17 @@ class Watched:
     """The part of a gallery that tells how far indexing is."""
 
     store: Store
+    place: Path
 
     def indexing(self) -> Underway | None:
         """Return how far indexing is, by whatever process; None if none is under way."""
         body = self.store.documents(NAME).get(NAME)
         if body is None:
             return None
-        idle = (datetime.now(UTC) - datetime.fromisoformat(body["time"])).total_seconds()
-        return Underway(body["done"], body["total"], body["seconds"], max(0.0, idle))
+        with understood(self.place, "indexing"):
+            idle = (datetime.now(UTC) - datetime.fromisoformat(body["time"])).total_seconds()
+            done, total, seconds = int(body["done"]), int(body["total"]), float(body["seconds"])
+        return Underway(done, total, seconds, max(0.0, idle))
 
     def tell_indexing(self, done: int, total: int, seconds: float) -> None:
         """Put on record how far indexing is; `index` calls this in a `told_indexing`."""

@@ -58,7 +58,7 @@ def read_hdf5(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
     left = _MAX_GROWTH * size
     try:
         with module.File(file, "r") as opened:
-            found = list(_datasets(module, opened, ()))
+            found = list(_datasets(module, opened, (), set()))
             saved = [(path[1:], one) for path, one in found if path[0] == "model_weights"]
             for path, dataset in saved or found:
                 if not path:
@@ -85,18 +85,24 @@ def read_hdf5(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
 
 
 def _datasets(
-    module: Any, group: Any, above: tuple[str, ...]
+    module: Any, group: Any, above: tuple[str, ...], seen: set[int]
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield every dataset below a group with the names that lead to it."""
-    if len(above) > _MAX_DEPTH:
+    """Yield every dataset below a group with the names that lead to it.
+
+    `seen` are the places of groups in the file. One that is there twice would be walked twice, and
+    a few of those within each other for ever.
+    """
+    place = int(module.h5o.get_info(group.id).addr)
+    if len(above) > _MAX_DEPTH or place in seen:
         raise Refused("its groups are nested without end")
+    seen.add(place)
     for name in group:
         if not isinstance(group.get(name, getlink=True), module.HardLink):
             raise Refused(f"its {name[:100]!r} is a link")
         inner = group[name]
         path = (*above, name)
         if isinstance(inner, module.Group):
-            yield from _datasets(module, inner, path)
+            yield from _datasets(module, inner, path, seen)
         elif inner.external or inner.is_virtual:
             raise Refused(f"its {name[:100]!r} lies in another file")
         else:

@@ -34,6 +34,11 @@ STORAGE_DTYPES: Final[Mapping[str, str]] = MappingProxyType(
 """NumPy's name for the elements of each kind of storage; ``bfloat16`` is not known to NumPy."""
 
 _LIMIT: Final = 1 << 40  # more elements than any file has: sizes beyond are lies
+_KEY_BITS: Final = 64  # an integer is hashed anew each time: one of megabytes takes milliseconds
+# A byte of a pickle can make a list, which takes 64. ResNet-152 needs 40,000 instructions.
+_MOST_STEPS: Final = 2_000_000
+# Values that functions copy, for each instruction so far: an honest file names each of them.
+_MOST_COPIED: Final = 4
 
 
 class Refused(ValueError):
@@ -127,7 +132,8 @@ def _global(name: str) -> _Name:
 
 def _key(value: object) -> object:
     """Return `value` if it may be a key: hashing a deep tuple can take for ever."""
-    if not isinstance(value, (str, bytes, int, float)):
+    huge = isinstance(value, int) and value.bit_length() > _KEY_BITS
+    if huge or not isinstance(value, (str, bytes, int, float)):
         raise Refused("it has a dictionary with an odd key")
     return value
 
@@ -168,6 +174,8 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.steps = 0
+        self.copied = 0
         self.done = False
 
     def pop(self, count: int) -> list[Any]:
@@ -203,8 +211,22 @@ class _Machine:
             raise Refused("it fills a list that is none")
         target.extend(values)
 
+    def call(self, function: object, args: object) -> Any:
+        """Call one of our own functions; what it copies can be kept once and named many times."""
+        if not isinstance(function, _Name) or function.name not in _CALLABLE:
+            raise Refused("it calls something that is not a function")
+        if not isinstance(args, tuple):
+            raise Refused("it calls a function without arguments")
+        self.copied += sum(len(one) for one in args if isinstance(one, (list, tuple, dict)))
+        if self.copied > _MOST_COPIED * self.steps:
+            raise Refused("it repeats what it holds too often")
+        return _CALLABLE[function.name](args)
+
     def step(self, opcode: str, arg: Any) -> None:
         stack = self.stack
+        self.steps += 1
+        if self.steps > _MOST_STEPS:
+            raise Refused("its description is too long")
         if opcode in _PUSH:
             stack.append(arg)
         elif opcode in _CONSTANT:
@@ -242,12 +264,7 @@ class _Machine:
                 raise Refused("it describes one storage in two ways")
             stack.append(storage)
         elif opcode == "REDUCE":
-            function, args = self.pop(2)
-            if not isinstance(function, _Name) or function.name not in _CALLABLE:
-                raise Refused("it calls something that is not a function")
-            if not isinstance(args, tuple):
-                raise Refused("it calls a function without arguments")
-            stack.append(_CALLABLE[function.name](args))
+            stack.append(self.call(*self.pop(2)))
         elif opcode == "BUILD":
             self.pop(1)  # the state: `_metadata`, of no use here
             if not isinstance(self.top(), _OrderedDict):

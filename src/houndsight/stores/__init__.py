@@ -19,6 +19,11 @@ class Store(Protocol):
     A document is a JSON value under a name such as ``settings`` or ``skipped/1/...``.
     """
 
+    @property
+    def dim(self) -> int:
+        """How many numbers a vector has."""
+        ...
+
     def transaction(self) -> AbstractContextManager[None]:
         """Make what is read and written inside all or nothing, and alone."""
         ...

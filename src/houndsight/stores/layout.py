@@ -81,13 +81,17 @@ def connect(folder: Path) -> sqlite3.Connection:
     """
     locked = not os.access(folder, os.W_OK)
     place = (folder / CATALOGUE).absolute().as_uri()
-    return sqlite3.connect(
+    db = sqlite3.connect(
         f"{place}?mode=ro&immutable=1" if locked else f"{place}?mode=rw",
         timeout=PATIENCE_S,
         isolation_level=None,
         check_same_thread=False,
         uri=True,
     )
+    # Whoever made the file may have put anything into it (https://sqlite.org/security.html).
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.execute("PRAGMA cell_size_check = ON")
+    return db
 
 
 def vector_file(folder: Path, generation: int) -> Path:

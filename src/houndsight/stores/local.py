@@ -24,11 +24,14 @@ from houndsight.stores import layout
 from houndsight.stores.derived import damaged, derived, forget
 from houndsight.stores.reduced import reduced, stamp, tidy
 from houndsight.stores.snapshot import Rows, Snapshot
+from houndsight.stores.trust import check_files, check_schema
 from houndsight.types import Item, Where
 
 __all__ = ["LocalStore"]
 
 T = TypeVar("T")
+# More numbers than any network's vector has.
+MOST_DIM = 1 << 20
 # Behind every name that begins alike, so that such names are found by their index.
 LAST = "\U0010ffff"
 
@@ -58,7 +61,7 @@ class LocalStore:
             if os.access(folder, os.W_OK):
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
-            (self.dim,) = self._db.execute("SELECT dim FROM vectors").fetchone()
+            self.dim = self._stored_dim()
         except (sqlite3.DatabaseError, TypeError) as error:
             raise DamagedGallery(
                 f"the catalogue cannot be read: {error}",
@@ -84,6 +87,18 @@ class LocalStore:
                 path=self.folder,
                 remedy=f"{more}houndsight index PHOTOS -g GALLERY",
             )
+
+        check_files(self.folder, layout.CATALOGUE)
+
+    def _stored_dim(self) -> int:
+        (dim,) = self._db.execute("SELECT dim FROM vectors").fetchone()
+        if not 1 <= dim <= MOST_DIM:
+            raise DamagedGallery(
+                f"says that vectors have {dim} numbers",
+                path=self.folder / layout.CATALOGUE,
+                remedy="Restore it from a backup, or index the photos into a new gallery",
+            )
+        return int(dim)
 
     def _connect(self) -> sqlite3.Connection:
         return layout.connect(self.folder)
@@ -167,6 +182,7 @@ class LocalStore:
                 path=self.folder,
                 remedy="Install a newer houndsight",
             )
+        check_schema(self._db, layout.SCHEMA, self.folder / layout.CATALOGUE)
 
     # Writing
 
@@ -326,7 +342,14 @@ class LocalStore:
                 "SELECT name, body FROM documents WHERE name >= ? AND name < ? ORDER BY name",
                 (prefix, prefix + LAST),
             ).fetchall()
-        return {name: json.loads(body) for name, body in rows}
+        try:
+            return {name: json.loads(body) for name, body in rows}
+        except (ValueError, RecursionError) as error:
+            raise DamagedGallery(
+                f"a document whose name begins with {prefix!r} is not JSON",
+                path=self.folder / layout.CATALOGUE,
+                remedy="Restore it from a backup, or index the photos into a new gallery",
+            ) from error
 
     def names(self, prefix: str) -> list[str]:
         """Return the names of the documents that begin so, in order."""
@@ -421,6 +444,9 @@ class LocalStore:
             return mapped[:rows]
         path = layout.vector_file(self.folder, generation)
         try:
+            # NumPy's own product overflows where the catalogue names an absurd row.
+            if path.stat().st_size < rows * self.dim * 4:
+                raise ValueError
             mapped = np.asarray(np.memmap(path, np.dtype("<f4"), "r", shape=(rows, self.dim)))
         except (OSError, ValueError) as error:
             raise DamagedGallery(

@@ -1,0 +1,34 @@
+"""Indexing with photos decoded in processes of their own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from houndsight.embedder import Embedder
+from houndsight.indexing import Batches, here
+from houndsight.isolation import Limits, Workers
+from houndsight.isolation.workers import COMMAND
+from houndsight.reading import Reader
+from houndsight.types import Found
+
+__all__ = ["Isolated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Isolated:
+    """An engine of `index` that a photo cannot stop, whatever it does to its decoder.
+
+    Attributes
+    ----------
+    limits
+        What one photo may take.
+    command
+        As for `Workers`.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    command: Sequence[str] = COMMAND
+
+    def __call__(self, embedder: Embedder, reader: Reader, work: list[Found]) -> Batches:
+        """Read and embed files; see `houndsight.indexing.here`."""
+        with Workers(self.limits, self.command) as workers:
+            yield from here(embedder, replace(reader, shaper=workers), work)
