@@ -31,8 +31,10 @@ __all__ = [
     "connect",
     "copy_rows",
     "damage",
+    "document_crc",
     "document_row",
     "fill_catalogue",
+    "make_folder",
     "norms",
     "record",
     "sync_folder",
@@ -159,6 +161,14 @@ def write_file(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, their names durable; one that is there stays."""
+    if not folder.is_dir():
+        make_folder(folder.absolute().parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.absolute().parent)
 
 
 def sync_folder(folder: Path) -> None:
