@@ -19,11 +19,16 @@ import faults
 def parts(short):
     """Return what is to be run, by name: functions of a scene that return figures."""
     from crash import crash
+    from failing import failing, full_disk
     from power import power
 
     return {
         "crash": lambda scene: crash(scene, step=9 if short else 1, at_random=2 if short else 25),
         "power": lambda scene: power(scene, step=6 if short else 1, subsets=2),
+        "failing": lambda scene: (
+            failing(scene, step=40 if short else 1)
+            | full_disk(scene, sizes=range(60, 420, 90 if short else 12))
+        ),
     }
 
 

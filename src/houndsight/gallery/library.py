@@ -33,7 +33,7 @@ from houndsight.gallery.underway import Watched
 from houndsight.maps import Base, Space
 from houndsight.remote import absolute
 from houndsight.stores import Store
-from houndsight.stores.layout import CATALOGUE
+from houndsight.stores.layout import CATALOGUE, make_below
 from houndsight.stores.local import LocalStore
 from houndsight.types import Item, Matches, Skipped, Vectors, Where
 
@@ -226,7 +226,7 @@ class Gallery(ByHand, Spaces, Watched):
         path = self._thumbnail_path(digest)
         # Rebuildable, so neither synced nor worth failing for; renamed, so never half there.
         with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_below(self.place, path.parent)
             draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
             draft.write_bytes(picture)
             draft.replace(path)

@@ -34,6 +34,7 @@ __all__ = [
     "document_crc",
     "document_row",
     "fill_catalogue",
+    "make_below",
     "make_folder",
     "norms",
     "record",
@@ -169,6 +170,16 @@ def make_folder(folder: Path) -> None:
         make_folder(folder.absolute().parent)
         folder.mkdir(exist_ok=True)
         sync_folder(folder.absolute().parent)
+
+
+def make_below(folder: Path, wanted: Path) -> None:
+    """Make a folder below another that is there; FileNotFoundError if that one is gone.
+
+    It may have been moved: what is written into a new folder of its name would be lost.
+    """
+    if wanted != folder:
+        make_below(folder, wanted.parent)
+        wanted.mkdir(exist_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

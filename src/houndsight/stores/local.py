@@ -265,7 +265,8 @@ class LocalStore:
         first = self._end()
         data = memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         path = layout.vector_file(self.folder, self._current_generation())
-        with path.open("r+b" if path.exists() else "w+b") as file:
+        # Where it is gone although it had rows, so is the folder: it must not be made anew.
+        with path.open("r+b" if first or path.exists() else "w+b") as file:
             file.seek(first * self.dim * 4)
             file.write(data)
         self._unsynced = True
