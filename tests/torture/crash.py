@@ -5,6 +5,7 @@ import time
 
 from faults import Mode, trial
 from scenario import COMMANDS, held
+
 from houndsight import Gallery
 
 __all__ = ["crash"]

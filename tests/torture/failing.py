@@ -1,4 +1,4 @@
-"""The disk is full, read-only or gone from the n-th change of a file on: told, and nothing is lost."""
+"""The disk is full, read-only or gone from the n-th change of a file on: it is told."""
 
 import errno
 import os
@@ -6,8 +6,9 @@ import shutil
 import subprocess
 
 from faults import Mode, trial
-from houndsight import Gallery, HoundsightError
 from scenario import COMMANDS, held
+
+from houndsight import Gallery, HoundsightError
 
 __all__ = ["failing", "full_disk"]
 
@@ -93,9 +94,10 @@ def _fill(scene, place):
         COMMANDS["index"](scene, place, lambda _: None)
         COMMANDS["add"](scene, place, lambda _: None)
     except HoundsightError as error:
-        assert str(place) in str(error), error
+        said = str(error)
     else:
         return 0
+    assert str(place) in said, said
     if Gallery.exists(place):
         # To look at a gallery takes some space as well.
         copy = shutil.copytree(place, scene.folder / "copy", dirs_exist_ok=True)

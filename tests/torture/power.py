@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faults import events, trial
-from houndsight import Gallery
 from scenario import COMMANDS, held
+
+from houndsight import Gallery
 
 __all__ = ["power"]
 

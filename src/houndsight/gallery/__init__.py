@@ -1,5 +1,6 @@
 """The one way in and out of a store."""
 
+from houndsight.gallery.copying import backup
 from houndsight.gallery.finding import GALLERY_MARK, find_photos
 from houndsight.gallery.history import Change
 from houndsight.gallery.intake import Entry, Root, first_id, inside
@@ -18,6 +19,7 @@ __all__ = [
     "Root",
     "Taken",
     "Underway",
+    "backup",
     "blind",
     "check_empty",
     "find_photos",

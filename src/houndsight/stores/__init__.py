@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.maps import Space
+from houndsight.stores.layout import Fault
 from houndsight.types import Item, Where
 
 __all__ = ["Store"]
@@ -103,6 +105,22 @@ class Store(Protocol):
 
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""
+        ...
+
+    def faults(self) -> list[Fault]:
+        """Return what is damaged of items, documents and vectors."""
+        ...
+
+    def mend(self, vectors: Mapping[int, NDArray[np.float32]]) -> None:
+        """Put vectors in the place of damaged ones, by item id; to be called in `appending`."""
+        ...
+
+    def forget_derived(self) -> None:
+        """Delete what was computed from vectors and documents; it is made again."""
+        ...
+
+    def copy_to(self, folder: Path) -> None:
+        """Write a copy of one moment into a folder, also while other processes write."""
         ...
 
     def compact(self) -> int:

@@ -104,10 +104,10 @@ def _sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def forget(folder: Path, generation: int) -> None:
-    """Delete the files of all generations but this one."""
+def forget(folder: Path, generation: int | None) -> None:
+    """Delete the files of all generations but this one; of all where it is None."""
     for path in (folder / FOLDER).glob("*"):
-        if not path.stem.endswith(f"-{generation}"):
+        if generation is None or not path.stem.endswith(f"-{generation}"):
             with contextlib.suppress(OSError):
                 path.unlink()
 

@@ -149,9 +149,9 @@ class LocalStore:
                 path=folder,
                 remedy="Run the command again, or name a new folder for the gallery",
             ) from None
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             raise GalleryError(
-                f"cannot be made: {error.strerror}",
+                f"cannot be made: {getattr(error, 'strerror', None) or error}",
                 path=folder,
                 remedy="Name a new folder in a place that can be written",
             ) from error
@@ -439,13 +439,16 @@ class LocalStore:
         try:
             mapped = np.asarray(np.memmap(path, np.dtype("<f4"), "r", shape=(rows, self.dim)))
         except (OSError, ValueError) as error:
-            raise DamagedGallery(
-                f"holds fewer than the {rows} vectors that the catalogue names",
-                path=path,
-                remedy="Run houndsight repair: it embeds damaged photos again",
-            ) from error
+            raise self._too_few(path) from error
         self._mapped = {generation: mapped}
         return mapped
+
+    def _too_few(self, path: Path) -> DamagedGallery:
+        return DamagedGallery(
+            f"holds fewer than the {self._end()} vectors that the catalogue names",
+            path=path,
+            remedy="Run houndsight repair: it embeds damaged photos again",
+        )
 
     # Searching
 
@@ -530,8 +533,69 @@ class LocalStore:
 
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""
+        return [*map(str, self.faults()), *damaged(self.folder)]
+
+    def faults(self) -> list[layout.Fault]:
+        """Return what is damaged of catalogue and vectors."""
         with self._reading():
-            return [*layout.damage(self._db, self.folder), *damaged(self.folder)]
+            return list(layout.faults(self._db, self.folder))
+
+    def copy_to(self, folder: Path) -> None:
+        """Write a copy of one moment into a folder, synced, also while other processes write.
+
+        Rows that count are never written again within a generation, so no lock is needed.
+
+        Raises
+        ------
+        DamagedGallery
+            If there are fewer vectors than the catalogue names.
+        """
+
+        def read(generation: int) -> None:
+            for left in folder.glob("vectors-*.bin"):  # of a try before another's compact
+                left.unlink()
+            path = layout.vector_file(self.folder, generation)
+            to = layout.vector_file(folder, generation)
+            try:
+                layout.copy_start(path, self._end() * self.dim * 4, to)
+            except (FileNotFoundError, EOFError) as error:
+                raise self._too_few(path) from error
+            with contextlib.closing(sqlite3.connect(folder / layout.CATALOGUE)) as copy:
+                self._db.backup(copy)
+            layout.sync_folder(folder)
+
+        with self._reading():
+            self._in_one_view(read)
+
+    def mend(self, vectors: Mapping[int, NDArray[np.float32]]) -> None:
+        """Put vectors in the place of damaged ones, by item id; to be called in `appending`.
+
+        All vectors are written into a new file, to which one transaction switches.
+        """
+        with self.transaction():
+            old, end = self._current_generation(), self._end()
+            path = layout.vector_file(self.folder, old + 1)
+            others = self._db.execute("SELECT id, row FROM items").fetchall()
+            taken = {row for id_, row in others if id_ not in vectors}
+            fresh: dict[int, NDArray[np.float32]] = {}
+            items = {item.id: item for item in self._items("id", vectors)}
+            for id_, (row, _) in self._places(list(vectors)).items():
+                if row in taken:  # two items had one row
+                    row, end = end, end + 1
+                taken.add(row)
+                fresh[row] = vector = np.ascontiguousarray(vectors[id_], dtype="<f4")
+                record = layout.record(items[id_], row, zlib.crc32(vector.tobytes()))
+                self._db.execute(layout.INSERT_ITEM, record)
+            layout.mended_rows(
+                layout.vector_file(self.folder, old), end, int(self.dim), fresh, path
+            )
+            self._db.execute("UPDATE vectors SET generation = ?", (old + 1,))
+        self._forget_others(old + 1)
+
+    def forget_derived(self) -> None:
+        """Delete what was computed from vectors and documents; it is made again."""
+        forget(self.folder, None)
+        self._spaces.clear()
 
     def compact(self) -> int:
         """Give back the room of removed and superseded vectors; returns bytes gained.
@@ -549,13 +613,19 @@ class LocalStore:
                 layout.copy_rows(mapped, self._renumber(), path)
                 self._db.execute("UPDATE vectors SET generation = ?", (old + 1,))
                 gained = layout.vector_file(self.folder, old).stat().st_size - path.stat().st_size
-            # Also what an earlier run could not delete, as it was killed or the file was in use.
-            forget(self.folder, old + 1)
-            for file in self.folder.glob("vectors-*.bin"):
-                if file != path:
-                    with contextlib.suppress(OSError):
-                        file.unlink()
+            self._forget_others(old + 1)
         return gained
+
+    def _forget_others(self, generation: int) -> None:
+        """Delete the files of all generations but this one.
+
+        Also what an earlier run could not delete, as it was killed or the file was in use.
+        """
+        forget(self.folder, generation)
+        for file in self.folder.glob("vectors-*.bin"):
+            if file != layout.vector_file(self.folder, generation):
+                with contextlib.suppress(OSError):
+                    file.unlink()
 
     def _renumber(self) -> list[int]:
         """Give live items the rows from 0 on, and the others none; returns the rows they had."""
