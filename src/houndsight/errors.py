@@ -11,7 +11,7 @@ HoundsightError                 names the file, the cause and the remedy
     ├── NewerFormat             made by a newer houndsight
     ├── FingerprintMismatch     vectors of another embedder
     ├── GalleryBusy             another process is adding photos
-    └── DamagedGallery          catalogue and vectors do not agree
+    └── DamagedGallery          what is stored is not what was written
 """
 
 import os
@@ -133,4 +133,4 @@ class ClusterError(HoundsightError):
 
 
 class DamagedGallery(GalleryError):
-    """Catalogue and vectors do not agree."""
+    """What is stored is not what was written."""

@@ -148,9 +148,10 @@ def index(
     """
     place = remote.absolute(photos)
     # The same folder by another name (a link) is the same root, under the name it has there.
+    new = not isinstance(gallery, Gallery) and not Gallery.exists(gallery)
     if isinstance(gallery, Gallery):
         place = gallery.known_place(place)
-    elif Gallery.exists(gallery):
+    elif not new:
         with Gallery(gallery) as there:
             place = there.known_place(place)
     listing = find_photos(place)
@@ -172,7 +173,7 @@ def index(
             path=labels,
             remedy=f"Give paths relative to {printable(place)}",
         )
-    with _opened(gallery, embedder) as (library, load), library.appending():
+    with _opened(gallery, embedder, new=new) as (library, load), library.appending():
         started = time.monotonic()
         root = library.root(place, labels)
         label_of, source = labeller(root.labels, root.place)
@@ -225,13 +226,18 @@ def index(
 def _opened(
     place: str | os.PathLike[str] | Gallery,
     embedder: Embedder | Callable[[], Embedder] | None,
+    *,
+    new: bool,
 ) -> Iterator[tuple[Gallery, Callable[[], Embedder]]]:
-    """Open the gallery, or make it once its embedder is loaded; also return what loads that."""
+    """Open the gallery, or make it once its embedder is loaded; also return what loads that.
+
+    One that was there a moment ago is never made anew: its drive may have gone.
+    """
 
     def given() -> Embedder:
         return embedder if isinstance(embedder, Embedder) else (embedder or Embedder.load)()
 
-    if not isinstance(place, Gallery) and not Gallery.exists(place):
+    if new and not isinstance(place, Gallery):
         Gallery.check_free(place)  # before what may take minutes
         made = given()
         with Gallery.create(place, made) as gallery:

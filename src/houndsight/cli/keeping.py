@@ -102,7 +102,7 @@ def verify(gallery: str) -> int:
     for line in damage:
         out().print(line)
     if damage:
-        err(f"houndsight: {len(damage)} damaged; index the photos into a new gallery")
+        err(f"houndsight: {len(damage)} damaged; houndsight repair mends what it can")
         return DAMAGED
     out().print(f"{count:,} photos, all well")
     return DONE

@@ -1,6 +1,7 @@
 """The one way in and out of a store."""
 
 from houndsight.gallery.copied import Unfinished
+from houndsight.gallery.copying import backup
 from houndsight.gallery.finding import GALLERY_MARK, find_photos
 from houndsight.gallery.history import Change
 from houndsight.gallery.intake import Entry, Root, first_id, inside
@@ -21,6 +22,7 @@ __all__ = [
     "Underway",
     "Unfinished",
     "as_folder",
+    "backup",
     "blind",
     "check_empty",
     "copy_photo",

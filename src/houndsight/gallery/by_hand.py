@@ -16,7 +16,7 @@ from houndsight import images
 from houndsight.errors import GalleryError, ImageError, InputError, printable
 from houndsight.gallery.history import Change, History
 from houndsight.gallery.intake import BY_HAND, PHOTOS, Entry, Intake
-from houndsight.stores.layout import sync_folder, write_file
+from houndsight.stores.layout import make_below, sync_folder, write_file
 from houndsight.types import Item
 
 __all__ = ["ByHand"]
@@ -109,7 +109,7 @@ class ByHand(Intake, History):
                 sync_folder(changed)
 
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_below(folder.parent, file.parent)
             write_file(draft, data)
             yield put_in_place
         finally:

@@ -2,16 +2,16 @@
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from houndsight.errors import DamagedGallery
+from houndsight.stores.address import Place
 
 __all__ = ["sound", "understood"]
 
 
 @contextlib.contextmanager
-def understood(place: Path, what: str) -> Iterator[None]:
+def understood(place: Place, what: str) -> Iterator[None]:
     """Raise DamagedGallery where what is done inside cannot make sense of a document."""
     try:
         yield

@@ -35,6 +35,8 @@ from houndsight.maps import Base, Space
 from houndsight.remote import absolute
 from houndsight.stores import Store
 from houndsight.stores.address import Place, located
+from houndsight.stores.layout import make_below
+from houndsight.stores.local import LocalStore
 from houndsight.stores.opening import check_free, create_store, exists, open_store, side_folder
 from houndsight.types import Item, Matches, Skipped, Vectors, Where
 
@@ -262,7 +264,9 @@ class Gallery(ByHand, Spaces, Watched):
         path = self._thumbnail_path(digest)
         # Rebuildable, so neither synced nor worth failing for; renamed, so never half there.
         with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if self.folder != self.place:  # in the cache, which may not be there yet
+                self.folder.mkdir(parents=True, exist_ok=True)
+            make_below(self.folder, path.parent)
             draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
             draft.write_bytes(picture)
             draft.replace(path)
@@ -329,6 +333,16 @@ class Gallery(ByHand, Spaces, Watched):
             path=path,
             remedy="Restore it from a backup, or index the photos into a new gallery",
         )
+
+    def local(self) -> LocalStore:
+        """Return the store of a gallery that is a folder; InputError where it is none."""
+        if not isinstance(self.store, LocalStore):
+            raise InputError(
+                "is in Milvus; this is for galleries in folders",
+                path=self.place,
+                remedy="houndsight copy makes a copy of it in a folder",
+            )
+        return self.store
 
     def check(self, embedder: Embedder) -> None:
         """Raise FingerprintMismatch unless an embedder's vectors fit the gallery's."""

@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from houndsight.errors import GalleryError
 from houndsight.gallery.documents import understood
 from houndsight.stores import Store
+from houndsight.stores.address import Place
 
 __all__ = ["Underway", "Watched"]
 
@@ -39,7 +39,7 @@ class Watched:
     """The part of a gallery that tells how far indexing is."""
 
     store: Store
-    place: Path
+    place: Place
 
     def indexing(self) -> Underway | None:
         """Return how far indexing is, by whatever process; None if none is under way."""

@@ -104,10 +104,10 @@ def _sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def forget(folder: Path, generation: int) -> None:
-    """Delete the files of all generations but this one."""
+def forget(folder: Path, generation: int | None) -> None:
+    """Delete the files of all generations but this one; of all where it is None."""
     for path in (folder / FOLDER).glob("*"):
-        if not path.stem.endswith(f"-{generation}"):
+        if generation is None or not path.stem.endswith(f"-{generation}"):
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -124,6 +124,8 @@ def damaged(folder: Path) -> Iterator[str]:
             found, left = 0, rows * dim * 4
             while left and (data := file.read(min(left, 1 << 24))):
                 found, left = zlib.crc32(data, found), left - len(data)
+        if mark == bytes(len(_MARK)):  # rows without a header: nor was anything here
+            continue
         if mark != _MARK or left or found != crc:
             yield f"{FOLDER}/{path.name}: its checksum does not fit; delete it, it is made again"
 

@@ -5,14 +5,15 @@ vector file and the CRC-32 of that vector's bytes.
 """
 
 import contextlib
+import io
 import json
 import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,18 @@ __all__ = [
     "INSERT_ITEM",
     "NO_ROW",
     "SCHEMA",
+    "Fault",
     "chunks",
     "connect",
     "copy_rows",
-    "damage",
+    "copy_start",
+    "document_crc",
     "document_row",
+    "faults",
     "fill_catalogue",
+    "make_below",
+    "make_folder",
+    "mended_rows",
     "norms",
     "record",
     "sync_folder",
@@ -157,12 +164,67 @@ def copy_rows(mapped: NDArray[np.float32], rows: Sequence[int], path: Path) -> N
     sync_folder(path.parent)
 
 
+def copy_start(path: Path, size: int, to: Path) -> None:
+    """Copy a file's first bytes, synced to the disk; EOFError if it has fewer."""
+    with path.open("rb") as source, to.open("wb") as target:
+        left = size
+        while left:
+            data = source.read(min(left, 1 << 24))
+            if not data:
+                raise EOFError
+            target.write(data)
+            left -= len(data)
+        target.flush()
+        os.fsync(target.fileno())
+
+
+def mended_rows(
+    path: Path, rows: int, dim: int, fresh: Mapping[int, NDArray[np.float32]], to: Path
+) -> None:
+    """Write a vector file anew with other vectors in some rows, synced to the disk.
+
+    What the old file lacks, and numbers that are not finite, become zeros.
+    """
+    old = open(path, "rb") if path.exists() else io.BytesIO()  # noqa: SIM115
+    with old, to.open("wb") as file:
+        for start in range(0, rows, BLOCK):
+            count = min(BLOCK, rows - start)
+            data = old.read(count * dim * 4).ljust(count * dim * 4, b"\0")
+            block = np.frombuffer(data, "<f4").reshape(count, dim).copy()
+            block[~np.isfinite(block)] = 0
+            for row in range(start, start + count):
+                if row in fresh:
+                    block[row - start] = fresh[row]
+            file.write(block.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(to.parent)
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file, synced to the disk; its name is durable once its folder is synced."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, their names durable; one that is there stays."""
+    if not folder.is_dir():
+        make_folder(folder.absolute().parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.absolute().parent)
+
+
+def make_below(folder: Path, wanted: Path) -> None:
+    """Make a folder below another that is there; FileNotFoundError if that one is gone.
+
+    It may have been moved: what is written into a new folder of its name would be lost.
+    """
+    if wanted != folder:
+        make_below(folder, wanted.parent)
+        wanted.mkdir(exist_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -175,26 +237,38 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def damage(db: sqlite3.Connection, folder: Path) -> Iterator[str]:
-    """Say what is damaged: SQLite's own check, every checksum, every vector."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is damaged: `what`, of which item if of one's; only its `vector`, or more."""
+
+    what: str
+    item: Item | None = None
+    vector: bool = False
+
+    def __str__(self) -> str:
+        return self.what if self.item is None else f"item {self.item.key}: {self.what}"
+
+
+def faults(db: sqlite3.Connection, folder: Path) -> Iterator[Fault]:
+    """Find what is damaged: SQLite's own check, every checksum, every vector."""
     try:
-        yield from _damage(db, folder)
-    except sqlite3.DatabaseError as error:
-        yield f"catalogue: {error}"
+        yield from _faults(db, folder)
+    except (sqlite3.DatabaseError, TypeError, ValueError, OverflowError) as error:
+        yield Fault(f"catalogue: {error}")
 
 
-def _damage(db: sqlite3.Connection, folder: Path) -> Iterator[str]:
+def _faults(db: sqlite3.Connection, folder: Path) -> Iterator[Fault]:
     for (line,) in db.execute("PRAGMA integrity_check"):
         if line != "ok":
-            yield f"catalogue: {line}"
+            yield Fault(f"catalogue: {line}")
     db.execute("BEGIN")  # one view of catalogue and vector file
     try:
         for name, body, crc in db.execute("SELECT name, body, crc FROM documents"):
             if crc != document_crc(name, body):
-                yield f"document {name!r}: its checksum does not fit"
+                yield Fault(f"document {name!r}: its checksum does not fit")
             elif not _is_json(body):
-                yield f"document {name!r}: is not JSON"
-        yield from _damaged_items(db, folder)
+                yield Fault(f"document {name!r}: is not JSON")
+        yield from _faulty_items(db, folder)
     finally:
         db.execute("COMMIT")
 
@@ -207,32 +281,35 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _damaged_items(db: sqlite3.Connection, folder: Path) -> Iterator[str]:
+def _faulty_items(db: sqlite3.Connection, folder: Path) -> Iterator[Fault]:
     generation, dim = db.execute("SELECT generation, dim FROM vectors").fetchone()
     path = vector_file(folder, generation)
     used: set[int] = set()
+    gone = ""
     try:
-        file = path.open("rb")
+        file: BinaryIO = path.open("rb")
     except OSError as error:
-        yield f"{path.name}: {error.strerror}"
-        return
+        gone, file = f"{path.name}: {error.strerror}", io.BytesIO()
+        yield Fault(gone, vector=True)
     with file:
         for *values, crc in db.execute("SELECT * FROM items ORDER BY row"):
             *_, row, vector_crc = values
             item = Item(*values[: len(COLUMNS)])
             if record(item, row, vector_crc)[-1] != crc:
-                yield f"item {item.key}: the checksum of its catalogue row does not fit"
+                yield Fault("the checksum of its catalogue row does not fit", item)
                 continue
             if row == NO_ROW and item.removed:
                 continue
             file.seek(row * dim * 4)
             data = file.read(dim * 4)
             if len(data) < dim * 4:
-                yield f"item {item.key}: {path.name} ends before its vector, row {row}"
+                what = gone or f"{path.name} ends before its vector, row {row}"
+                yield Fault(what, item, vector=True)
             elif zlib.crc32(data) != vector_crc:
-                yield f"item {item.key}: the checksum of its vector, row {row}, does not fit"
+                what = f"the checksum of its vector, row {row}, does not fit"
+                yield Fault(what, item, vector=True)
             elif not np.isfinite(np.frombuffer(data, "<f4")).all():
-                yield f"item {item.key}: its vector holds a value that is not finite"
+                yield Fault("its vector holds a value that is not finite", item, vector=True)
             if row in used:
-                yield f"item {item.key}: its row {row} is also another item's"
+                yield Fault(f"its row {row} is also another item's", item, vector=True)
             used.add(row)

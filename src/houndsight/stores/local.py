@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from houndsight.errors import DamagedGallery, GalleryBusy, GalleryError, NewerFormat, NotAGallery
 from houndsight.maps import Space
 from houndsight.stores import layout
 from houndsight.stores.derived import damaged, derived, forget
+from houndsight.stores.faults import RESTORE, damaged_rows, told
+from houndsight.stores.lock import held
 from houndsight.stores.reduced import reduced, stamp, tidy
-from houndsight.stores.snapshot import Rows, Snapshot
+from houndsight.stores.snapshot import Rows, Snapshot, Sound
 from houndsight.stores.trust import check_files, check_schema
 from houndsight.types import Item, Where
 
@@ -62,15 +63,14 @@ class LocalStore:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
             self.dim = self._stored_dim()
-        except (sqlite3.DatabaseError, TypeError) as error:
-            raise DamagedGallery(
-                f"the catalogue cannot be read: {error}",
-                path=folder / layout.CATALOGUE,
-                remedy="Restore it from a backup, or index the photos into a new gallery",
-            ) from error
+        except sqlite3.Error as error:
+            raise told(error, folder) from error
+        except TypeError as error:
+            raise self._damaged(f"the catalogue cannot be read: {error}") from error
         self._snapshot: Snapshot | None = None
         self._mapped: dict[int, NDArray[np.float32]] = {}  # by generation, the newest only
         self._spaces: dict[str, Rows] = {}  # by the name of a space
+        self._sound = Sound(0, 0)
         self._unsynced = False
         self._rolled_back = 0
 
@@ -103,6 +103,20 @@ class LocalStore:
     def _connect(self) -> sqlite3.Connection:
         return layout.connect(self.folder)
 
+    def _damaged(self, cause: str) -> DamagedGallery:
+        return DamagedGallery(cause, path=self.folder / layout.CATALOGUE, remedy=RESTORE)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Keep other threads out, and tell what SQLite says with the place."""
+        with self._lock:
+            try:
+                yield
+            except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+                raise
+            except sqlite3.DatabaseError as error:
+                raise told(error, self.folder) from error
+
     @classmethod
     def create(
         cls,
@@ -123,7 +137,7 @@ class LocalStore:
         """
         try:
             files = files or {}
-            folder.mkdir(parents=True, exist_ok=True)
+            layout.make_folder(folder)
             cls.check_free(folder, tuple(files))
             # Filled under another name first: a catalogue is there whole or not at all.
             draft = folder / f".{layout.CATALOGUE}.draft-{os.getpid()}"
@@ -150,9 +164,9 @@ class LocalStore:
                 path=folder,
                 remedy="Run the command again, or name a new folder for the gallery",
             ) from None
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             raise GalleryError(
-                f"cannot be made: {error.strerror}",
+                f"cannot be made: {getattr(error, 'strerror', None) or error}",
                 path=folder,
                 remedy="Name a new folder in a place that can be written",
             ) from error
@@ -205,12 +219,22 @@ class LocalStore:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
-            except (sqlite3.OperationalError, OSError) as error:
-                raise GalleryError(
-                    f"cannot be written: {error}; nothing of this step was stored",
-                    path=self.folder,
-                    remedy="Check the space and the rights there, and run the command again",
-                ) from error
+            except sqlite3.DatabaseError as error:
+                # What does not fit what is stored (IntegrityError) is for whoever asked for it.
+                if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
+                    raise
+                if isinstance(damage := told(error, self.folder), DamagedGallery):
+                    raise damage from error
+                raise self._unwritten(error) from error
+            except OSError as error:
+                raise self._unwritten(error) from error
+
+    def _unwritten(self, error: Exception) -> GalleryError:
+        return GalleryError(
+            f"cannot be written: {error}; nothing of this step was stored",
+            path=self.folder,
+            remedy="Check the space and the rights there, and run the command again",
+        )
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[None]:
@@ -219,25 +243,8 @@ class LocalStore:
         It keeps a second indexing, or a compact, from starting for nothing. What keeps vectors
         whole is the catalogue's write lock, see `_append`.
         """
-        lock = FileLock(self.folder / "append.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise GalleryBusy(
-                "another process is adding photos to this gallery",
-                path=self.folder,
-                remedy="Wait until it is done; searching and labelling work meanwhile",
-            ) from None
-        except OSError as error:
-            raise GalleryError(
-                f"cannot be written: {error.strerror}",
-                path=self.folder,
-                remedy="Check the space and the rights there",
-            ) from error
-        try:
+        with held(self.folder):
             yield
-        finally:
-            lock.release()
 
     def put(self, items: Sequence[Item], vectors: Mapping[int, NDArray[np.float32]]) -> None:
         """Write items; `vectors` holds those that are new or have changed, by item id.
@@ -274,7 +281,8 @@ class LocalStore:
         first = self._end()
         data = memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         path = layout.vector_file(self.folder, self._current_generation())
-        with path.open("r+b" if path.exists() else "w+b") as file:
+        # Where it is gone although it had rows, so is the folder: it must not be made anew.
+        with path.open("r+b" if first or path.exists() else "w+b") as file:
             file.seek(first * self.dim * 4)
             file.write(data)
         self._unsynced = True
@@ -305,12 +313,12 @@ class LocalStore:
 
     def ids(self, where: Where) -> NDArray[np.int64]:
         """Return the ids of live items, (n,), in the order in which their vectors were added."""
-        with self._lock:
+        with self._reading():
             return self._live().ids_of(where)
 
     def labels(self) -> dict[str | None, int]:
         """Return how many live items have each label, or None."""
-        with self._lock:
+        with self._reading():
             return self._live().counted()
 
     def with_digests(self, digests: Collection[bytes]) -> list[Item]:
@@ -326,7 +334,7 @@ class LocalStore:
     ) -> list[Item]:
         names = ", ".join(layout.COLUMNS)
         found: list[Item] = []
-        with self._lock:
+        with self._reading():
             for chunk in [None] if values is None else layout.chunks(list(values)):
                 among = "" if chunk is None else f"{column} IN ({', '.join('?' * len(chunk))}) AND "
                 rows = self._db.execute(
@@ -337,23 +345,22 @@ class LocalStore:
 
     def documents(self, prefix: str) -> dict[str, Any]:
         """Return the documents whose names begin so, by name, in order of their names."""
-        with self._lock:
+        with self._reading():
             rows = self._db.execute(
-                "SELECT name, body FROM documents WHERE name >= ? AND name < ? ORDER BY name",
+                "SELECT name, body, crc FROM documents WHERE name >= ? AND name < ? ORDER BY name",
                 (prefix, prefix + LAST),
             ).fetchall()
+        for name, body, crc in rows:
+            if crc != layout.document_crc(name, body):
+                raise self._damaged(f"the checksum of document {name!r} does not fit")
         try:
-            return {name: json.loads(body) for name, body in rows}
+            return {name: json.loads(body) for name, body, _ in rows}
         except (ValueError, RecursionError) as error:
-            raise DamagedGallery(
-                f"a document whose name begins with {prefix!r} is not JSON",
-                path=self.folder / layout.CATALOGUE,
-                remedy="Restore it from a backup, or index the photos into a new gallery",
-            ) from error
+            raise self._damaged(f"a document whose name begins {prefix!r} is not JSON") from error
 
     def names(self, prefix: str) -> list[str]:
         """Return the names of the documents that begin so, in order."""
-        with self._lock:
+        with self._reading():
             rows = self._db.execute(
                 "SELECT name FROM documents WHERE name >= ? AND name < ? ORDER BY name",
                 (prefix, prefix + LAST),
@@ -366,7 +373,7 @@ class LocalStore:
 
     def revision(self) -> int:
         """Return a number that changes when anything was committed, by any process."""
-        with self._lock:
+        with self._reading():
             (others,) = self._db.execute("PRAGMA data_version").fetchone()
             # What was read before a rollback does not count after it.
             return int(others) * (1 << 40) + self._db.total_changes + self._rolled_back
@@ -382,7 +389,16 @@ class LocalStore:
                     f"gave up the vector of item {given_up[0]:016x} when it was compacted",
                     path=self.folder,
                 )
-            return self._rows(generation, [places[id_][0] for id_ in ids])
+            found = self._rows(generation, [places[id_][0] for id_ in ids])
+            crcs = [places[id_][1] for id_ in ids]
+            bad = [
+                id_
+                for id_, row, crc in zip(ids, found, crcs, strict=True)
+                if zlib.crc32(row) != crc
+            ]
+            if bad:
+                raise damaged_rows([f"{id_:016x}" for id_ in bad], self.folder)
+            return found
 
         return self._in_one_view(read)
 
@@ -397,7 +413,7 @@ class LocalStore:
         Both are of one moment: where another process compacts in between and deletes that file,
         it is called again.
         """
-        with self._lock:
+        with self._reading():
             while True:
                 own = not self._db.in_transaction
                 if own:
@@ -449,13 +465,16 @@ class LocalStore:
                 raise ValueError
             mapped = np.asarray(np.memmap(path, np.dtype("<f4"), "r", shape=(rows, self.dim)))
         except (OSError, ValueError) as error:
-            raise DamagedGallery(
-                f"holds fewer than the {rows} vectors that the catalogue names",
-                path=path,
-                remedy="Run houndsight verify, and index the photos into a new gallery",
-            ) from error
+            raise self._too_few(path) from error
         self._mapped = {generation: mapped}
         return mapped
+
+    def _too_few(self, path: Path) -> DamagedGallery:
+        return DamagedGallery(
+            f"holds fewer than the {self._end()} vectors that the catalogue names",
+            path=path,
+            remedy="Run houndsight repair: it embeds damaged photos again",
+        )
 
     # Searching
 
@@ -472,7 +491,7 @@ class LocalStore:
         With their vectors as stored, (n, dim). Most likely, where only `looked_at` vectors are
         looked at in full.
         """
-        with self._lock:
+        with self._reading():
             live = self._live()
             among = self._rows_in(space, live)
         return live.candidates(queries, k, where, among, looked_at)
@@ -486,9 +505,14 @@ class LocalStore:
 
     def _read_live(self, revision: int, generation: int) -> Snapshot:
         found = self._db.execute(
-            "SELECT id, row, label FROM items WHERE removed IS NULL ORDER BY row"
+            "SELECT id, row, label, vector_crc FROM items WHERE removed IS NULL ORDER BY row"
         ).fetchall()
-        return Snapshot.of(revision, found, generation, self._map(generation, self._end()))
+        stored = self._map(generation, self._end())
+        self._sound = self._sound.extended(generation, len(stored))
+        try:
+            return Snapshot.of(revision, found, generation, stored, self._sound, self.folder)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self._damaged(f"the catalogue cannot be read: {error}") from error
 
     def _end(self) -> int:
         """Return the row behind the last that counts."""
@@ -517,7 +541,7 @@ class LocalStore:
 
     def shortcut(self, space: Space) -> str:
         """Return what names the way an approximate search takes; empty where it is exact."""
-        with self._lock:
+        with self._reading():
             live = self._live()
             levels = self._rows_in(space, live).reduced.levels
         return f"{live.generation}-{levels[0].reduction.basis.key}" if levels else ""
@@ -535,8 +559,69 @@ class LocalStore:
 
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""
-        with self._lock:
-            return [*layout.damage(self._db, self.folder), *damaged(self.folder)]
+        return [*map(str, self.faults()), *damaged(self.folder)]
+
+    def faults(self) -> list[layout.Fault]:
+        """Return what is damaged of catalogue and vectors."""
+        with self._reading():
+            return list(layout.faults(self._db, self.folder))
+
+    def copy_to(self, folder: Path) -> None:
+        """Write a copy of one moment into a folder, synced, also while other processes write.
+
+        Rows that count are never written again within a generation, so no lock is needed.
+
+        Raises
+        ------
+        DamagedGallery
+            If there are fewer vectors than the catalogue names.
+        """
+
+        def read(generation: int) -> None:
+            for left in folder.glob("vectors-*.bin"):  # of a try before another's compact
+                left.unlink()
+            path = layout.vector_file(self.folder, generation)
+            to = layout.vector_file(folder, generation)
+            try:
+                layout.copy_start(path, self._end() * self.dim * 4, to)
+            except (FileNotFoundError, EOFError) as error:
+                raise self._too_few(path) from error
+            with contextlib.closing(sqlite3.connect(folder / layout.CATALOGUE)) as copy:
+                self._db.backup(copy)
+            layout.sync_folder(folder)
+
+        with self._reading():
+            self._in_one_view(read)
+
+    def mend(self, vectors: Mapping[int, NDArray[np.float32]]) -> None:
+        """Put vectors in the place of damaged ones, by item id; to be called in `appending`.
+
+        All vectors are written into a new file, to which one transaction switches.
+        """
+        with self.transaction():
+            old, end = self._current_generation(), self._end()
+            path = layout.vector_file(self.folder, old + 1)
+            others = self._db.execute("SELECT id, row FROM items").fetchall()
+            taken = {row for id_, row in others if id_ not in vectors}
+            fresh: dict[int, NDArray[np.float32]] = {}
+            items = {item.id: item for item in self._items("id", vectors)}
+            for id_, (row, _) in self._places(list(vectors)).items():
+                if row in taken:  # two items had one row
+                    row, end = end, end + 1
+                taken.add(row)
+                fresh[row] = vector = np.ascontiguousarray(vectors[id_], dtype="<f4")
+                record = layout.record(items[id_], row, zlib.crc32(vector.tobytes()))
+                self._db.execute(layout.INSERT_ITEM, record)
+            layout.mended_rows(
+                layout.vector_file(self.folder, old), end, int(self.dim), fresh, path
+            )
+            self._db.execute("UPDATE vectors SET generation = ?", (old + 1,))
+        self._forget_others(old + 1)
+
+    def forget_derived(self) -> None:
+        """Delete what was computed from vectors and documents; it is made again."""
+        forget(self.folder, None)
+        self._spaces.clear()
 
     def compact(self) -> int:
         """Give back the room of removed and superseded vectors; returns bytes gained.
@@ -554,13 +639,19 @@ class LocalStore:
                 layout.copy_rows(mapped, self._renumber(), path)
                 self._db.execute("UPDATE vectors SET generation = ?", (old + 1,))
                 gained = layout.vector_file(self.folder, old).stat().st_size - path.stat().st_size
-            # Also what an earlier run could not delete, as it was killed or the file was in use.
-            forget(self.folder, old + 1)
-            for file in self.folder.glob("vectors-*.bin"):
-                if file != path:
-                    with contextlib.suppress(OSError):
-                        file.unlink()
+            self._forget_others(old + 1)
         return gained
+
+    def _forget_others(self, generation: int) -> None:
+        """Delete the files of all generations but this one.
+
+        Also what an earlier run could not delete, as it was killed or the file was in use.
+        """
+        forget(self.folder, generation)
+        for file in self.folder.glob("vectors-*.bin"):
+            if file != layout.vector_file(self.folder, generation):
+                with contextlib.suppress(OSError):
+                    file.unlink()
 
     def _renumber(self) -> list[int]:
         """Give live items the rows from 0 on, and the others none; returns the rows they had."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from houndsight.stores.milvus_making import absent, is_there, may_be
 from houndsight.stores.milvus_rows import ITEMS, LIVE, NO_VECTOR, Row, condition, fields
 from houndsight.stores.milvus_search import MOST, SPARE, by_search, by_sight
 from houndsight.stores.reduced import Reduced
-from houndsight.stores.snapshot import Rows, Snapshot
+from houndsight.stores.snapshot import Rows, Snapshot, Sound
 from houndsight.types import Where
 
 __all__ = ["MilvusStore"]
@@ -136,9 +137,12 @@ class MilvusStore(MilvusCatalogue):
             if self.revision() == revision:  # all of one moment
                 break
         found.sort(key=lambda row: row[:2])
-        rows = [(id_, n, label) for n, (_, id_, label) in enumerate(found)]
+        rows = [(id_, n, label, 0) for n, (_, id_, label) in enumerate(found)]
+        sound = Sound(0, len(rows))
+        sound.known[:] = True  # vectors are held against checksums as they are fetched
         self._spaces.clear()
-        self._snapshot = Snapshot.of(revision, rows, 0, np.empty((0, self.dim), np.float32))
+        none = np.empty((0, self.dim), np.float32)
+        self._snapshot = Snapshot.of(revision, rows, 0, none, sound, Path())
         return self._snapshot
 
     def _with_vectors(self, live: Snapshot) -> Snapshot:

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ class RehearsalStore(LocalStore):
 
     def _append(self, vectors: list[NDArray[np.float32]]) -> list[tuple[int, int]]:
         first = self._end()
-        return [(first + n, 0) for n in range(len(vectors))]
+        crc = zlib.crc32(bytes(4 * int(self.dim)))
+        return [(first + n, crc) for n in range(len(vectors))]
 
     def _stored(self, generation: int) -> int:
         """Return how many rows the vector file has."""

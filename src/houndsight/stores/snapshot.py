@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from houndsight import bound, search
 from houndsight.stores import layout
+from houndsight.stores.faults import damaged_rows
 from houndsight.stores.reduced import Reduced
 from houndsight.types import Where
 
-__all__ = ["Rows", "Snapshot"]
+__all__ = ["Rows", "Snapshot", "Sound"]
+
+
+class Sound:
+    """Which rows of a generation's vector file were held against their checksums.
+
+    Each is once, when it is first to be returned: what it takes is paid once.
+    """
+
+    def __init__(self, generation: int, rows: int) -> None:
+        self.generation = generation
+        self.known = np.zeros(rows, bool)
+
+    def extended(self, generation: int, rows: int) -> Sound:
+        """Return the same of more rows, or of those of another generation."""
+        # A row that counts is never written again within a generation.
+        new = Sound(generation, rows)
+        if generation == self.generation:
+            kept = min(rows, len(self.known))
+            new.known[:kept] = self.known[:kept]
+        return new
 
 
 class Rows:
@@ -59,27 +82,33 @@ class Rows:
 class Snapshot:
     """Ids, rows and labels of live items, in order of their rows, and all rows as they are stored.
 
-    `labels` are numbers into `names`, -1 for no label; `stored` are float32 (rows, dim), mapped.
+    `labels` are numbers into `names`, -1 for no label; `crcs` the checksums of the items' vectors;
+    `stored` are float32 (rows, dim), mapped.
     """
 
     revision: int
     ids: NDArray[np.int64]
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
+    crcs: NDArray[np.int64]
     names: dict[str, int]
     generation: int
     stored: NDArray[np.float32]
+    sound: Sound
+    folder: Path
 
     @classmethod
     def of(
         cls,
         revision: int,
-        found: Sequence[tuple[int, int, str | None]],
+        found: Sequence[tuple[int, int, str | None, int]],
         generation: int,
         stored: NDArray[np.float32],
+        sound: Sound,
+        folder: Path,
     ) -> Snapshot:
-        """Make a snapshot of (id, row, label) in order of rows."""
-        ids, rows, labels = zip(*found, strict=True) if found else ((), (), ())
+        """Make a snapshot of (id, row, label, checksum) in order of rows."""
+        ids, rows, labels, crcs = zip(*found, strict=True) if found else ((), (), (), ())
         names = {name: n for n, name in enumerate(sorted({*labels} - {None}))}
         numbers = [-1 if label is None else names[label] for label in labels]
         return cls(
@@ -87,9 +116,12 @@ class Snapshot:
             np.array(ids, np.int64),
             np.array(rows, np.int64),
             np.array(numbers, np.int64),
+            np.array(crcs, np.int64),
             names,
             generation,
             stored,
+            sound,
+            folder,
         )
 
     def ids_of(self, where: Where) -> NDArray[np.int64]:
@@ -114,7 +146,8 @@ class Snapshot:
         """For each query ids of items that surely contain its k nearest, and stored vectors.
 
         `among` are the rows in the space that the queries are in. Most likely, where only
-        `looked_at` of them are looked at in full.
+        `looked_at` of them are looked at in full. DamagedGallery if a vector is not as it was
+        stored.
         """
         rows = self._rows(where)
         found: list[NDArray[np.intp] | None] = [None] * len(queries)
@@ -131,7 +164,21 @@ class Snapshot:
                 found[n] = some
         for positions in found:
             if positions is not None:  # none is by now
-                yield self.ids[np.searchsorted(self.rows, positions)], self.stored[positions]
+                at = np.searchsorted(self.rows, positions)
+                vectors = self.stored[positions]
+                self._check(at, positions, vectors)
+                yield self.ids[at], vectors
+
+    def _check(
+        self, at: NDArray[np.intp], rows: NDArray[np.intp], vectors: NDArray[np.float32]
+    ) -> None:
+        """Raise DamagedGallery if vectors of these rows, items `at`, do not fit their checksums."""
+        new = np.flatnonzero(~self.sound.known[rows])
+        fits = [zlib.crc32(vectors[n]) == self.crcs[at[n]] for n in new]
+        if not all(fits):
+            keys = [f"{self.ids[at[n]]:016x}" for n, fit in zip(new, fits, strict=True) if not fit]
+            raise damaged_rows(keys, self.folder)
+        self.sound.known[rows] = True
 
     def _rows(self, where: Where) -> NDArray[np.intp] | None:
         """Return which rows may be answers, ascending; None for all that there are."""
