@@ -126,20 +126,29 @@ class OnnxRuntime:
         if isinstance(graph, Path):
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            session = onnxruntime.InferenceSession(graph, sess_options=options, providers=providers)
+            session = onnxruntime.InferenceSession(
+                graph,
+                sess_options=options,
+                providers=providers,
+                enable_fallback=int(gpu is not None),  # to the CPU, which it prints
+            )
         # ONNX Runtime's exceptions have no base of their own.
         except Exception as error:
             raise ModelError(f"ONNX Runtime cannot load the graph: {_brief(error)}") from error
-        inputs = session.get_inputs()
+        try:
+            inputs = session.get_inputs()
+            names = [given.name for given in inputs]
+            # As the graph has them: the shape has names or None where it is free.
+            shapes = [tuple(given.shape) for given in inputs]
+            self.outputs = tuple(output.name for output in session.get_outputs())
+        except UnicodeDecodeError as error:
+            raise ModelError("the graph has names that are no text") from error
         if len(inputs) != 1:
-            names = ", ".join(given.name for given in inputs)
-            raise ModelError(f"the graph has {len(inputs)} inputs, not one: {names}")
+            raise ModelError(f"the graph has {len(inputs)} inputs, not one: {', '.join(names)}")
         self._session: Any = session
-        self._input: str = inputs[0].name
-        # As the graph has them: the shape has names or None where it is free.
-        self.input_shape: tuple[Any, ...] = tuple(inputs[0].shape)
+        self._input: str = names[0]
+        self.input_shape: tuple[Any, ...] = shapes[0]
         self.input_type = str(inputs[0].type)
-        self.outputs = tuple(output.name for output in session.get_outputs())
         runs = session.get_providers()[0].removesuffix("ExecutionProvider")
         self.device = runs.lower()
         self.versions = {"onnxruntime": str(onnxruntime.__version__)}

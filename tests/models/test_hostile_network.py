@@ -283,3 +283,10 @@ def test_a_gallery_s_network_is_looked_through_before_it_runs(tmp_path, monkeypa
         pytest.raises(HoundsightError, match="in another file"),
     ):
         gallery.embedder()
+
+
+def test_names_that_are_no_text_are_refused():
+    """Found by fuzzing: ONNX Runtime loads them, and Python cannot read them."""
+    graph = network().SerializeToString().replace(b"side", b"\xc2(de")
+    with pytest.raises(ModelError, match=r"names that are no text|utf-8|no ONNX file"):
+        OnnxRuntime(admitted(graph))
