@@ -6,14 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.errors import GalleryError, InputError, printable
+from houndsight.gallery.documents import Documented
 from houndsight.remote import is_address
-from houndsight.stores import Store
 from houndsight.types import Item, Skipped
 
 __all__ = ["BY_HAND", "PHOTOS", "Entry", "Intake", "Root", "first_id", "inside"]
@@ -67,18 +66,15 @@ def inside(place: bytes, folder: bytes) -> bool:
     return os.path.commonpath([real, above]) == above
 
 
-class Intake:
+class Intake(Documented):
     """The part of a gallery that takes photos in."""
-
-    store: Store
-    place: Path
 
     def _keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
         raise NotImplementedError
 
     def roots(self) -> list[Root]:
         """Return the indexed folders."""
-        known = self.store.documents("roots")["roots"]
+        known = self.document("roots")
         return [
             Root(int(number), os.fsencode(root["place"]), root["labels"])
             for number, root in sorted(known.items(), key=lambda pair: int(pair[0]))
@@ -115,7 +111,7 @@ class Intake:
                 remedy="Index a folder of your own",
             )
         with self.store.transaction():
-            known = self.store.documents("roots")["roots"]
+            known = self.document("roots")
             number = self.known_root(place)
             if number is None:
                 for root in self.roots():

@@ -60,7 +60,7 @@ class Gallery(ByHand, Spaces, Watched):
     def __init__(self, place: str | os.PathLike[str]) -> None:
         self.place = Path(place)
         self.store: Store = self._open()
-        self.settings: dict[str, Any] = self.store.documents("settings")["settings"]
+        self.settings: dict[str, Any] = self.document("settings")
         self._maps = {}
         self._kept = (-1, {})
 
