@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from houndsight.gallery import Change as Change
     from houndsight.gallery import Gallery as Gallery
     from houndsight.gallery import Rehearsal as Rehearsal
+    from houndsight.gallery import backup as backup
     from houndsight.indexing import IndexReport as IndexReport
     from houndsight.indexing import Progress as Progress
     from houndsight.indexing import index as index
@@ -76,6 +77,10 @@ if TYPE_CHECKING:
     from houndsight.precision import narrowed as narrowed
     from houndsight.queries import Query as Query
     from houndsight.queries import read_queries as read_queries
+    from houndsight.repairing import Examination as Examination
+    from houndsight.repairing import Repair as Repair
+    from houndsight.repairing import examine as examine
+    from houndsight.repairing import repair as repair
     from houndsight.search import distances as distances
     from houndsight.types import Item as Item
     from houndsight.types import Match as Match
@@ -105,7 +110,7 @@ _HOMES = {
     "evaluation": "Comparison Report compare evaluate",
     "exchange": "Imported export import_vectors",
     "explaining": "Explanation explain",
-    "gallery": "Change Gallery Rehearsal",
+    "gallery": "Change Gallery Rehearsal backup",
     "indexing": "IndexReport Progress index",
     "joining": "Merge merge",
     "learning": "LearnReport calibrate learn",
@@ -115,6 +120,7 @@ _HOMES = {
     "parting": "part_by_fraction part_by_labels split",
     "precision": "PrecisionReport narrowed",
     "queries": "Query read_queries",
+    "repairing": "Examination Repair examine repair",
     "search": "distances",
     "watching": "watch",
     "types": "Item Match Matches Skipped Vectors Where",

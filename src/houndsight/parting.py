@@ -96,7 +96,7 @@ def split(gallery: Gallery, place: str | os.PathLike[str], items: Sequence[Item]
     wanted = {item.id: item for item in items}
     order = [id_ for id_ in gallery.ids().tolist() if id_ in wanted]
     taken = [Taken(wanted[id_], gallery, (gallery, id_)) for id_ in order]
-    roots = gallery.store.documents("roots")["roots"]
+    roots = gallery.document("roots")
     numbers = {str(item.root) for item in items}
     with made_whole(target, gallery) as made:
         take(made, taken, {number: body for number, body in roots.items() if number in numbers})

@@ -18,6 +18,8 @@ import faults
 
 def parts(short):
     """Return what is to be run, by name: functions of a scene that return figures."""
+    from beside import beside
+    from corruption import corruption
     from crash import crash
     from failing import failing, full_disk
     from power import power
@@ -29,6 +31,10 @@ def parts(short):
             failing(scene, step=40 if short else 1)
             | full_disk(scene, sizes=range(60, 420, 90 if short else 12))
         ),
+        "beside": lambda scene: beside(
+            scene, photos=160 if short else 800, seconds=6 if short else 60
+        ),
+        "corruption": lambda scene: corruption(scene, step=211 if short else 1),
     }
 
 

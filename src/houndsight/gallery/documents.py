@@ -1,13 +1,15 @@
-"""Documents of a gallery that may say anything: it may be damaged, or somebody else's."""
+"""The documents of a gallery, which may say anything: it may be damaged, or somebody else's."""
 
 import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 from houndsight.errors import DamagedGallery
+from houndsight.stores import Store
 from houndsight.stores.address import Place
+from houndsight.stores.faults import RESTORE
 
-__all__ = ["sound", "understood"]
+__all__ = ["Documented", "sound", "understood"]
 
 
 @contextlib.contextmanager
@@ -19,7 +21,7 @@ def understood(place: Place, what: str) -> Iterator[None]:
         raise DamagedGallery(
             f"what it has on record of {what} cannot be understood",
             path=place,
-            remedy="Restore it from a backup, or index the photos into a new gallery",
+            remedy=RESTORE,
         ) from error
 
 
@@ -37,3 +39,19 @@ def sound(settings: Any) -> bool:
         )
     except (LookupError, TypeError, AttributeError):
         return False
+
+
+class Documented:
+    """The part of a gallery that reads documents without which it is none."""
+
+    store: Store
+    place: Place
+
+    def document(self, name: str) -> Any:
+        """Return a document; DamagedGallery if it is gone."""
+        found = self.store.documents(name)
+        if name not in found:
+            raise DamagedGallery(
+                f"the catalogue has no document {name!r}", path=self.place, remedy=RESTORE
+            )
+        return found[name]

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from houndsight.errors import InputError, printable
+from houndsight.gallery.documents import Documented
 from houndsight.listing import is_place
-from houndsight.stores import Store
-from houndsight.stores.address import Place
 from houndsight.types import Item
 
 __all__ = ["Change", "History"]
@@ -23,14 +22,11 @@ class Change:
     count: int
 
 
-class History:
+class History(Documented):
     """The part of a gallery that changes what is known of its items, never their vectors.
 
     Every change is a document ``history/<number>`` with the values before and after it.
     """
-
-    store: Store
-    place: Place
 
     def set_labels(self, labels: Mapping[int, str | None], *, source: str) -> Change:
         """Give items labels, by id; None takes a label away.
@@ -76,7 +72,7 @@ class History:
                 remedy="Name the folder as it is called now",
             )
         with self.store.transaction():
-            roots = self.store.documents("roots")["roots"]
+            roots = self.document("roots")
             by_place = {os.fsencode(root["place"]): number for number, root in roots.items()}
             if old not in by_place:
                 known = ", ".join(printable(place) for place in by_place) or "none"
@@ -125,7 +121,7 @@ class History:
             if number is not None:
                 self._check_untouched(number, body)
             if body["action"] == "relocate":
-                roots = self.store.documents("roots")["roots"]
+                roots = self.document("roots")
                 if any(root["place"] == body["before"] for root in roots.values()):
                     raise InputError("is an indexed folder of its own by now", path=body["before"])
                 roots[body["root"]]["place"] = body["before"]
@@ -149,7 +145,7 @@ class History:
             raise InputError(f"change {number} {why}", path=self.place)
         by_hand = "Change it again by hand, or take back the later change first"
         if body["action"] == "relocate":
-            roots = self.store.documents("roots")["roots"]
+            roots = self.document("roots")
             if roots[body["root"]]["place"] != body["after"]:
                 raise InputError(
                     f"was relocated again since change {number}",

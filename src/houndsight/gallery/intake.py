@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.errors import GalleryError, InputError, printable
-from houndsight.gallery.documents import understood
+from houndsight.gallery.documents import Documented, understood
 from houndsight.remote import is_address
-from houndsight.stores import Store
-from houndsight.stores.address import Place
 from houndsight.types import Item, Skipped
 
 __all__ = ["BY_HAND", "PHOTOS", "Entry", "Intake", "Root", "first_id", "inside"]
@@ -69,11 +67,9 @@ def inside(place: bytes, folder: bytes) -> bool:
     return os.path.commonpath([real, above]) == above
 
 
-class Intake:
+class Intake(Documented):
     """The part of a gallery that takes photos in."""
 
-    store: Store
-    place: Place
     folder: Path
 
     def _keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
@@ -82,7 +78,7 @@ class Intake:
     def roots(self) -> list[Root]:
         """Return the indexed folders."""
         with understood(self.place, "its folders"):
-            known = self.store.documents("roots")["roots"]
+            known = self.document("roots")
             return [
                 Root(int(number), os.fsencode(root["place"]), str(root["labels"]))
                 for number, root in sorted(known.items(), key=lambda pair: int(pair[0]))
@@ -120,7 +116,7 @@ class Intake:
                 remedy="Index a folder of your own",
             )
         with self.store.transaction():
-            known = self.store.documents("roots")["roots"]
+            known = self.document("roots")
             number = self.known_root(place)
             if number is None:
                 for root in self.roots():

@@ -92,7 +92,7 @@ class Gallery(ByHand, Spaces, Watched):
 
     def _read_settings(self) -> dict[str, Any]:
         with understood(self.place, "what made it"):
-            settings: dict[str, Any] = self.store.documents("settings")["settings"]
+            settings: dict[str, Any] = self.document("settings")
             if not sound(settings) or settings["dim"] != self.store.dim:
                 raise ValueError
         return settings

@@ -6,9 +6,11 @@ from pathlib import Path
 from houndsight.errors import DamagedGallery, GalleryError
 from houndsight.stores.layout import CATALOGUE
 
-__all__ = ["RESTORE", "damaged_rows", "told"]
+__all__ = ["RESTORE", "UNREADABLE", "damaged_rows", "told"]
 
 RESTORE = "Restore it from a backup, or index the photos into a new gallery"
+# What a damaged catalogue leads to; the second where the name in SQLite's own message is damaged.
+UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
 # Nothing is wrong with what is stored: the disk, its space or the rights are.
 _OUTSIDE = {
     sqlite3.SQLITE_BUSY,
@@ -22,9 +24,9 @@ _OUTSIDE = {
 NAMED = 5  # items that a message names
 
 
-def told(error: sqlite3.Error, folder: Path) -> GalleryError:
+def told(error: Exception, folder: Path) -> GalleryError:
     """Return what to raise for an error of SQLite while a gallery is read."""
-    # The lowest byte of a code is its kind. Text that is no UTF-8 has no code.
+    # The lowest byte of a code is its kind. Text that is no UTF-8 has none.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in _OUTSIDE:
         return GalleryError(

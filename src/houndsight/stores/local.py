@@ -21,7 +21,7 @@ from houndsight.errors import DamagedGallery, GalleryBusy, GalleryError, NewerFo
 from houndsight.maps import Space
 from houndsight.stores import layout
 from houndsight.stores.derived import damaged, derived, forget
-from houndsight.stores.faults import RESTORE, damaged_rows, told
+from houndsight.stores.faults import RESTORE, UNREADABLE, damaged_rows, told
 from houndsight.stores.lock import held
 from houndsight.stores.reduced import reduced, stamp, tidy
 from houndsight.stores.snapshot import Rows, Snapshot, Sound
@@ -57,22 +57,32 @@ class LocalStore:
         self._lock = threading.RLock()
         try:
             self._db = self._connect()
-            self._check_format()
-            # Not before: a file that is not ours, or is newer, stays as it is.
-            if os.access(folder, os.W_OK):
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
-            self.dim = self._stored_dim()
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise told(error, folder) from error
-        except TypeError as error:
-            raise self._damaged(f"the catalogue cannot be read: {error}") from error
+        with contextlib.ExitStack() as unless_opened:
+            unless_opened.callback(self._db.close)
+            self._prepare()
+            unless_opened.pop_all()
         self._snapshot: Snapshot | None = None
         self._mapped: dict[int, NDArray[np.float32]] = {}  # by generation, the newest only
         self._spaces: dict[str, Rows] = {}  # by the name of a space
         self._sound = Sound(0, 0)
         self._unsynced = False
         self._rolled_back = 0
+
+    def _prepare(self) -> None:
+        """Check the catalogue, and say how it is to be written."""
+        try:
+            self._check_format()
+            # Not before: a file that is not ours, or is newer, stays as it is.
+            if os.access(self.folder, os.W_OK):
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+            self.dim = self._stored_dim()
+        except UNREADABLE as error:
+            raise told(error, self.folder) from error
+        except TypeError as error:
+            raise self._damaged(f"the catalogue cannot be read: {error}") from error
 
     def _check_place(self) -> None:
         if not (self.folder / layout.CATALOGUE).is_file():
@@ -114,7 +124,7 @@ class LocalStore:
                 yield
             except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
                 raise
-            except sqlite3.DatabaseError as error:
+            except UNREADABLE as error:
                 raise told(error, self.folder) from error
 
     @classmethod
@@ -151,6 +161,7 @@ class LocalStore:
                     (folder / name).unlink(missing_ok=True)
                 else:
                     layout.write_file(folder / name, content)
+            layout.sync_folder(folder)
             os.link(draft, folder / layout.CATALOGUE)  # fails where rename would replace
             draft.unlink()
             layout.sync_folder(folder)
@@ -219,7 +230,7 @@ class LocalStore:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
-            except sqlite3.DatabaseError as error:
+            except UNREADABLE as error:
                 # What does not fit what is stored (IntegrityError) is for whoever asked for it.
                 if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
                     raise
@@ -281,8 +292,8 @@ class LocalStore:
         first = self._end()
         data = memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         path = layout.vector_file(self.folder, self._current_generation())
-        # Where it is gone although it had rows, so is the folder: it must not be made anew.
-        with path.open("r+b" if first or path.exists() else "w+b") as file:
+        # Never made here: where it is gone so is the folder, from which the catalogue was opened.
+        with path.open("r+b") as file:
             file.seek(first * self.dim * 4)
             file.write(data)
         self._unsynced = True
@@ -510,9 +521,13 @@ class LocalStore:
         stored = self._map(generation, self._end())
         self._sound = self._sound.extended(generation, len(stored))
         try:
-            return Snapshot.of(revision, found, generation, stored, self._sound, self.folder)
+            live = Snapshot.of(revision, found, generation, stored, self._sound, self.folder)
         except (TypeError, ValueError, OverflowError) as error:
             raise self._damaged(f"the catalogue cannot be read: {error}") from error
+        rows = live.rows
+        if len(rows) and (rows[0] < 0 or rows[-1] >= len(stored) or (np.diff(rows) <= 0).any()):
+            raise self._damaged("the catalogue names rows twice, or rows that there are not")
+        return live
 
     def _end(self) -> int:
         """Return the row behind the last that counts."""
@@ -559,7 +574,11 @@ class LocalStore:
 
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""
-        return [*map(str, self.faults()), *damaged(self.folder)]
+        faults = self.faults()
+        # A vector file that is gone is said once, not for each item.
+        whole = {fault.what for fault in faults if fault.item is None}
+        shown = [fault for fault in faults if fault.item is None or fault.what not in whole]
+        return [*map(str, shown), *damaged(self.folder)]
 
     def faults(self) -> list[layout.Fault]:
         """Return what is damaged of catalogue and vectors."""
