@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from houndsight.errors import InputError, printable
+from houndsight.gallery.documents import understood
 from houndsight.listing import is_place
 from houndsight.stores import Store
 from houndsight.types import Item
@@ -75,7 +76,7 @@ class History:
                 path=new,
                 remedy="Name the folder as it is called now",
             )
-        with self.store.transaction():
+        with self.store.transaction(), understood(self.place, "its folders"):
             roots = self.store.documents("roots")["roots"]
             by_place = {os.fsencode(root["place"]): number for number, root in roots.items()}
             if old not in by_place:
@@ -111,7 +112,7 @@ class History:
             vector was given up. With a number also if there is no such change, it was taken back
             already, or what it changed was changed again since.
         """
-        with self.store.transaction():
+        with self.store.transaction(), understood(self.place, "changes"):
             name = self._last() if number is None else f"history/{number:012d}"
             if name is None:
                 return None
@@ -194,7 +195,7 @@ class History:
 
         Those are removals of which a vector was given up, and what is of forgotten items alone.
         """
-        with self.store.transaction():
+        with self.store.transaction(), understood(self.place, "changes"):
             for name, body in self.store.documents("history/").items():
                 if body["undone"] or "changes" not in body:
                     continue
@@ -217,7 +218,8 @@ class History:
         return Change(number, len(rows))
 
     def _record(self, body: dict[str, Any]) -> int:
-        number = max(map(_number, self.store.names("history/")), default=0) + 1
+        with understood(self.place, "changes"):
+            number = max(map(_number, self.store.names("history/")), default=0) + 1
         time = datetime.now(UTC).isoformat(timespec="seconds")
         self.store.put_document(f"history/{number:012d}", {"time": time, "undone": False, **body})
         return number
