@@ -45,6 +45,7 @@ def use(place):
         gallery.calibration()
         gallery.verify()
         gallery.set_labels({items[0].id: "other"}, source="user")
+        gallery.undo(), gallery.undo()
 
 
 # SQLite
@@ -196,6 +197,8 @@ DOCUMENTS = {
     "indexing": ['{"time": "never", "done": "x"}', "[]"],
     "skipped/1/zz": ['{"reason": "x"}', "[]"],
     "skipped/1": ["{}"],
+    "history/x": ["{}"],
+    "history/000000000009": ["[]", "{}", '{"undone": false, "action": "label"}'],
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from houndsight.errors import InputError
 from houndsight.gallery import Gallery
+from houndsight.gallery.documents import understood
 
 __all__ = ["Recall", "measured_recall"]
 
@@ -77,10 +78,11 @@ def measured_recall(gallery: Gallery, k: int = 20, *, metric: str | None = None)
         raise InputError("holds no photo", path=gallery.place, remedy="Index photos first")
     known: dict[str, dict[str, Any]] = gallery.store.documents(name).get(name, {})
     by = gallery.store.shortcut(gallery.space(metric))
-    if str(k) in known:
-        recall = Recall(**known[str(k)])
-        if recall.by == by and abs(items - recall.items) <= CHANGE * recall.items:
-            return recall
+    with understood(gallery.place, "approximate searches"):
+        if str(k) in known:
+            recall = Recall(**known[str(k)])
+            if recall.by == by and abs(items - recall.items) <= CHANGE * recall.items:
+                return recall
     recall = _measure(gallery, k, metric, items, by)
     if by:  # else it looked at everything, which is no promise for later
         gallery.record(name, {**known, str(k): asdict(recall)})

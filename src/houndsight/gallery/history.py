@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from houndsight.errors import InputError, printable
-from houndsight.gallery.documents import Documented
+from houndsight.gallery.documents import Documented, understood
 from houndsight.listing import is_place
 from houndsight.types import Item
 
@@ -71,7 +71,7 @@ class History(Documented):
                 path=new,
                 remedy="Name the folder as it is called now",
             )
-        with self.store.transaction():
+        with self.store.transaction(), understood(self.place, "its folders"):
             roots = self.document("roots")
             by_place = {os.fsencode(root["place"]): number for number, root in roots.items()}
             if old not in by_place:
@@ -107,7 +107,7 @@ class History(Documented):
             vector was given up. With a number also if there is no such change, it was taken back
             already, or what it changed was changed again since.
         """
-        with self.store.transaction():
+        with self.store.transaction(), understood(self.place, "changes"):
             name = self._last() if number is None else f"history/{number:012d}"
             if name is None:
                 return None
@@ -190,7 +190,7 @@ class History(Documented):
 
         Those are removals of which a vector was given up, and what is of forgotten items alone.
         """
-        with self.store.transaction():
+        with self.store.transaction(), understood(self.place, "changes"):
             for name, body in self.store.documents("history/").items():
                 if body["undone"] or "changes" not in body:
                     continue
@@ -213,7 +213,8 @@ class History(Documented):
         return Change(number, len(rows))
 
     def _record(self, body: dict[str, Any]) -> int:
-        number = max(map(_number, self.store.names("history/")), default=0) + 1
+        with understood(self.place, "changes"):
+            number = max(map(_number, self.store.names("history/")), default=0) + 1
         time = datetime.now(UTC).isoformat(timespec="seconds")
         self.store.put_document(f"history/{number:012d}", {"time": time, "undone": False, **body})
         return number

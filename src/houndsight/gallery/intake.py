@@ -322,11 +322,12 @@ class Intake(Documented):
     def unchanged_skips(self, root: Root) -> dict[bytes, tuple[int, int]]:
         """Return the skipped files to try again only when they change: bytes and time by path."""
         prefix = f"skipped/{root.number}/"
-        return {
-            bytes.fromhex(name.removeprefix(prefix)): tuple(body["changed"])
-            for name, body in self.store.documents(prefix).items()
-            if body["changed"]
-        }
+        with understood(self.place, "skipped files"):
+            return {
+                bytes.fromhex(name.removeprefix(prefix)): tuple(body["changed"])
+                for name, body in self.store.documents(prefix).items()
+                if body["changed"]
+            }
 
     def forget_skipped(
         self, root: Root, *, keep: Collection[bytes], unseen: Collection[bytes]

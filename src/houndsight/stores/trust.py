@@ -6,7 +6,6 @@ lead out of the folder, pipes that block, what SQLite would run or delete when i
 
 import os
 import sqlite3
-import stat
 from pathlib import Path
 
 from houndsight.errors import DamagedGallery
@@ -48,7 +47,7 @@ def check_files(folder: Path, catalogue: str) -> None:
             )
     journal = folder / f"{catalogue}-journal"
     # SQLite deletes the file that such a journal names, wherever that is.
-    if journal.is_file() and journal.read_bytes()[-8:] == _SUPER_JOURNAL:
+    if journal.is_file() and _ends_with(journal, _SUPER_JOURNAL):
         raise DamagedGallery(
             "names another file, which SQLite would delete",
             path=journal,
@@ -57,8 +56,13 @@ def check_files(folder: Path, catalogue: str) -> None:
 
 
 def _plain(entry: os.DirEntry[str]) -> bool:
-    mode = entry.stat(follow_symlinks=False).st_mode
-    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+
+
+def _ends_with(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(mark)))
+        return file.read(len(mark)) == mark
 
 
 def check_schema(db: sqlite3.Connection, statements: tuple[str, ...], path: Path) -> None:
