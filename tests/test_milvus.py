@@ -23,12 +23,16 @@ from houndsight import Gallery, GalleryError, Where, add_photo, cli, copy_galler
 from houndsight.copying import vectors_digest
 from houndsight.errors import GalleryBusy, InputError, NewerFormat, NotAGallery
 from houndsight.gallery import Entry, Rehearsal
-from houndsight.stores import milvus, milvus_client, milvus_lease, milvus_making, milvus_search
 from houndsight.stores.address import address, located
-from houndsight.stores.milvus_client import Server
-from houndsight.stores.milvus_lease import LOCK, Lease
-from houndsight.stores.milvus_rows import ITEMS, fields
-from houndsight.stores.milvus_texts import DOCUMENTS, _parts_of
+from houndsight.stores.milvus import client as milvus_client
+from houndsight.stores.milvus import lease as milvus_lease
+from houndsight.stores.milvus import making as milvus_making
+from houndsight.stores.milvus import search as milvus_search
+from houndsight.stores.milvus import store as milvus
+from houndsight.stores.milvus.client import Server
+from houndsight.stores.milvus.lease import LOCK, Lease
+from houndsight.stores.milvus.rows import ITEMS, fields
+from houndsight.stores.milvus.texts import DOCUMENTS, _parts_of
 from houndsight.stores.opening import create_store, open_store
 from milvus_servers import needs_milvus, started
 from test_store_contract import DIM, FILES, MADE, items, numbers
@@ -469,8 +473,8 @@ def test_killed_before_any_write_the_gallery_is_as_before_or_after(url, monkeypa
 STAGES = textwrap.dedent("""
     import os, sys
     sys.path.insert(0, {here!r})
-    from houndsight.stores.milvus_client import Server
-    from houndsight.stores.milvus_lease import LOCK
+    from houndsight.stores.milvus.client import Server
+    from houndsight.stores.milvus.lease import LOCK
     from houndsight.stores.opening import open_store
     from houndsight.stores.address import located
     from test_store_contract import items, numbers
@@ -663,7 +667,7 @@ def test_without_the_extra_the_message_says_how_to_get_it(monkeypatch, tmp_path)
             raise ModuleNotFoundError(name=name.split(".")[0])
         return real(name, *more)
 
-    monkeypatch.setattr("houndsight.stores.milvus_lite.import_module", missing)
+    monkeypatch.setattr("houndsight.stores.milvus.lite.import_module", missing)
     for place in ("milvus://localhost/dogs", f"milvus-lite:{tmp_path}/m"):
         with pytest.raises(InputError, match=r"pip install 'houndsight\[milvus\]'"):
             Gallery.create(place, fake_embedder())

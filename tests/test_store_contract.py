@@ -361,7 +361,7 @@ def test_damage_is_found(at, kind):
             file.write(b"\1\2\3\4")
         assert (at.place / CATALOGUE).is_file()
     else:
-        from houndsight.stores.milvus_rows import ITEMS, Row, packed
+        from houndsight.stores.milvus.rows import ITEMS, Row, packed
 
         row = packed(Row(some[3], 3), np.ones(DIM, np.float32), DIM)
         row["vector"] = np.full(DIM, 2, np.float32)

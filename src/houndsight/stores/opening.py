@@ -28,7 +28,7 @@ __all__ = [
 def open_store(place: Place) -> Store:
     """Open an existing gallery's store; the errors are those of `LocalStore` and `MilvusStore`."""
     if isinstance(place, Address):
-        from houndsight.stores.milvus import MilvusStore
+        from houndsight.stores.milvus.store import MilvusStore
 
         return MilvusStore(place)
     return LocalStore(place)
@@ -37,7 +37,7 @@ def open_store(place: Place) -> Store:
 def open_rehearsal(place: Place, dim: int = 0, documents: Mapping[str, Any] | None = None) -> Store:
     """Open a store of which nothing that is done lasts; with `documents` one that is not there."""
     if isinstance(place, Address):
-        from houndsight.stores.milvus_rehearsal import MilvusRehearsal
+        from houndsight.stores.milvus.rehearsal import MilvusRehearsal
 
         return MilvusRehearsal(place, dim, documents)
     return RehearsalStore(place, dim, documents)
@@ -48,7 +48,7 @@ def create_store(
 ) -> None:
     """Make a new, empty store; GalleryError if that cannot be done there."""
     if isinstance(place, Address):
-        from houndsight.stores.milvus_making import create
+        from houndsight.stores.milvus.making import create
 
         create(place, dim, documents, files)
     else:
@@ -58,9 +58,9 @@ def create_store(
 def check_free(place: Place, files: tuple[str, ...] = ()) -> None:
     """Raise GalleryError if `create_store` would refuse a place for what is there."""
     if isinstance(place, Address):
-        from houndsight.stores import milvus_making
+        from houndsight.stores.milvus import making
 
-        milvus_making.check_free(place)
+        making.check_free(place)
     else:
         LocalStore.check_free(place, files)
 
@@ -68,9 +68,9 @@ def check_free(place: Place, files: tuple[str, ...] = ()) -> None:
 def exists(place: Place) -> bool:
     """Return whether there is a gallery at a place."""
     if isinstance(place, Address):
-        from houndsight.stores import milvus_making
+        from houndsight.stores.milvus import making
 
-        return milvus_making.exists(place)
+        return making.exists(place)
     return (place / CATALOGUE).is_file()
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from houndsight.errors import InputError
 from houndsight.stores import layout
-from houndsight.stores.milvus_client import Field, quoted
+from houndsight.stores.milvus.client import Field, quoted
 from houndsight.types import Item, Where
 
 __all__ = [

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from houndsight import search
 from houndsight.maps import Space
-from houndsight.stores.milvus_client import Server
-from houndsight.stores.milvus_rows import ITEMS
+from houndsight.stores.milvus.client import Server
+from houndsight.stores.milvus.rows import ITEMS
 
 __all__ = ["by_search", "by_sight"]
 

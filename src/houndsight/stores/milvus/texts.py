@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from houndsight.errors import DamagedGallery
-from houndsight.stores.milvus_client import Field, Server
+from houndsight.stores.milvus.client import Field, Server
 
 __all__ = ["DOCUMENTS", "FIELDS", "Texts", "key_of", "name_of"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.errors import NewerFormat
-from houndsight.stores.milvus_rows import Row
+from houndsight.stores.milvus.rows import Row
 from houndsight.types import Item
 
 __all__ = ["FORMAT", "Changes"]

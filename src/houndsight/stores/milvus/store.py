@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from houndsight.errors import DamagedGallery
 from houndsight.maps import Base, Space
-from houndsight.stores import milvus_lease
 from houndsight.stores.address import Address
-from houndsight.stores.milvus_catalogue import MilvusCatalogue
-from houndsight.stores.milvus_client import Server
-from houndsight.stores.milvus_damage import damage
-from houndsight.stores.milvus_lease import LOCK
-from houndsight.stores.milvus_making import absent, is_there, may_be
-from houndsight.stores.milvus_rows import ITEMS, LIVE, NO_VECTOR, Row, condition, fields
-from houndsight.stores.milvus_search import MOST, SPARE, by_search, by_sight
+from houndsight.stores.milvus import lease
+from houndsight.stores.milvus.catalogue import MilvusCatalogue
+from houndsight.stores.milvus.client import Server
+from houndsight.stores.milvus.damage import damage
+from houndsight.stores.milvus.lease import LOCK
+from houndsight.stores.milvus.making import absent, is_there, may_be
+from houndsight.stores.milvus.rows import ITEMS, LIVE, NO_VECTOR, Row, condition, fields
+from houndsight.stores.milvus.search import MOST, SPARE, by_search, by_sight
 from houndsight.stores.reduced import Reduced
 from houndsight.stores.snapshot import Rows, Snapshot, Sound
 from houndsight.types import Where
@@ -38,7 +38,7 @@ class MilvusStore(MilvusCatalogue):
     Parameters
     ----------
     address
-        Of an existing gallery; `milvus_making.create` makes a new one.
+        Of an existing gallery; `making.create` makes a new one.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class MilvusStore(MilvusCatalogue):
             if not is_there(server):
                 raise absent(address)
             self.dim = server.check(ITEMS, fields(0))
-            server.check(LOCK, milvus_lease.FIELDS)
+            server.check(LOCK, lease.FIELDS)
         except BaseException:
             server.close()
             raise

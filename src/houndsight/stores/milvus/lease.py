@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from houndsight.errors import GalleryBusy, GalleryError
-from houndsight.stores.milvus_client import Field, Server
+from houndsight.stores.milvus.client import Field, Server
 
 __all__ = ["FIELDS", "LOCK", "Lease"]
 

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from houndsight.errors import DamagedGallery, GalleryError, InputError
 from houndsight.stores.address import Address
-from houndsight.stores.milvus_changes import Changes
-from houndsight.stores.milvus_client import BYTES
-from houndsight.stores.milvus_lease import Lease
-from houndsight.stores.milvus_making import FILES, PATIENCE_S, STATE, document_text
-from houndsight.stores.milvus_rows import ITEMS, LONGEST, NO_VECTOR, OUT, Row, fits, packed
-from houndsight.stores.milvus_texts import Texts, key_of, name_of
+from houndsight.stores.milvus.changes import Changes
+from houndsight.stores.milvus.client import BYTES
+from houndsight.stores.milvus.lease import Lease
+from houndsight.stores.milvus.making import FILES, PATIENCE_S, STATE, document_text
+from houndsight.stores.milvus.rows import ITEMS, LONGEST, NO_VECTOR, OUT, Row, fits, packed
+from houndsight.stores.milvus.texts import Texts, key_of, name_of
 from houndsight.types import Item
 
 __all__ = ["MilvusCatalogue"]

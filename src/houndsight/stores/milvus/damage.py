@@ -6,9 +6,9 @@ import json
 from collections.abc import Collection, Iterator
 
 from houndsight.errors import DamagedGallery
-from houndsight.stores.milvus_client import Server
-from houndsight.stores.milvus_rows import ITEMS, OUT, Row, faults
-from houndsight.stores.milvus_texts import Texts, key_of, name_of
+from houndsight.stores.milvus.client import Server
+from houndsight.stores.milvus.rows import ITEMS, OUT, Row, faults
+from houndsight.stores.milvus.texts import Texts, key_of, name_of
 
 __all__ = ["damage"]
 

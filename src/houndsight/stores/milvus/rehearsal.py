@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from houndsight.stores.address import Address
-from houndsight.stores.milvus import MilvusStore
-from houndsight.stores.milvus_changes import Changes
-from houndsight.stores.milvus_making import document_text
+from houndsight.stores.milvus.changes import Changes
+from houndsight.stores.milvus.making import document_text
+from houndsight.stores.milvus.store import MilvusStore
 
 __all__ = ["MilvusRehearsal"]
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from houndsight.errors import GalleryBusy, GalleryError, NotAGallery
-from houndsight.stores import milvus_lease, milvus_texts
 from houndsight.stores.address import Address
-from houndsight.stores.milvus_changes import Changes
-from houndsight.stores.milvus_client import Server
-from houndsight.stores.milvus_lease import LOCK, Lease
-from houndsight.stores.milvus_rows import ITEMS, fields
-from houndsight.stores.milvus_texts import DOCUMENTS, Texts, key_of
+from houndsight.stores.milvus import lease, texts
+from houndsight.stores.milvus.changes import Changes
+from houndsight.stores.milvus.client import Server
+from houndsight.stores.milvus.lease import LOCK, Lease
+from houndsight.stores.milvus.rows import ITEMS, fields
+from houndsight.stores.milvus.texts import DOCUMENTS, Texts, key_of
 
 __all__ = [
     "FILES",
@@ -52,8 +52,8 @@ def create(
     server = Server(address)
     try:
         if not server.has(LOCK):
-            server.make(LOCK, milvus_lease.FIELDS)
-        server.check(LOCK, milvus_lease.FIELDS)
+            server.make(LOCK, lease.FIELDS)
+        server.check(LOCK, lease.FIELDS)
         with Lease(server, "write").held(PATIENCE_S):
             if is_there(server):
                 raise GalleryBusy(
@@ -86,7 +86,7 @@ def _make(server: Server, dim: int) -> None:
     if not server.has(ITEMS):
         server.make(ITEMS, fields(dim))
     if not server.has(DOCUMENTS):
-        server.make(DOCUMENTS, milvus_texts.FIELDS)
+        server.make(DOCUMENTS, texts.FIELDS)
 
 
 def exists(address: Address) -> bool:
@@ -109,7 +109,7 @@ def check_free(address: Address) -> None:
         if server.has(ITEMS):
             server.check(ITEMS, fields(0))
         if server.has(DOCUMENTS):
-            server.check(DOCUMENTS, milvus_texts.FIELDS)
+            server.check(DOCUMENTS, texts.FIELDS)
     finally:
         server.close()
 
@@ -133,7 +133,7 @@ def is_there(server: Server) -> bool:
     """Return whether a gallery was made, and made to the end."""
     if not server.has(DOCUMENTS):
         return False
-    server.check(DOCUMENTS, milvus_texts.FIELDS)
+    server.check(DOCUMENTS, texts.FIELDS)
     return Texts(server).version(STATE) is not None
 
 

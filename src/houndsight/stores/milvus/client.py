@@ -11,7 +11,7 @@ from typing import Any
 
 from houndsight.errors import GalleryError
 from houndsight.stores.address import Address
-from houndsight.stores.milvus_lite import leave, library, serve
+from houndsight.stores.milvus.lite import leave, library, serve
 
 __all__ = ["BYTES", "TOKEN", "Field", "Server", "quoted"]
 

@@ -1,0 +1,1 @@
+"""A store in Milvus: nothing here is loaded until a gallery is there."""
