@@ -26,7 +26,8 @@ AUDIT_S = 120
 # Licences that let anybody use, change and pass on; MPL-2.0 asks that its own files stay free.
 ALLOWED = {
     *("0BSD", "BSD", "BSD License", "BSD-2-Clause", "BSD-3-Clause", "3-Clause BSD License"),
-    *("MIT", "MIT License", "MIT-0", "MIT-CMU", "Apache-2.0", "Apache Software License"),
+    *("MIT", "MIT License", "MIT-0", "MIT-CMU", "ISC", "ISC License (ISCL)"),
+    *("Apache-2.0", "Apache 2.0", "Apache Software License"),
     *("PSF-2.0", "Python Software Foundation License", "CNRI-Python"),
     *("Public Domain", "CC0-1.0", "Zlib"),
     *("MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)"),
@@ -68,7 +69,7 @@ def hashes():
 def licence(name):
     """What a package says its licence is, as a list of names."""
     about = metadata.metadata(name)
-    said = about.get("License-Expression")
+    said = (about.get("License-Expression") or "").replace("(", "").replace(")", "")
     if not said:
         prefix = "License :: "
         kinds = [c for c in about.get_all("Classifier", []) if c.startswith(prefix)]
