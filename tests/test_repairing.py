@@ -85,7 +85,7 @@ def test_a_damaged_document_is_not_read(place):
     db.close()
     with (
         Gallery(place) as gallery,
-        pytest.raises(DamagedGallery, match="checksum of document 'roots'.*backup"),
+        pytest.raises(DamagedGallery, match=r"checksum of document 'roots'.*backup"),
     ):
         gallery.roots()
 
@@ -132,7 +132,7 @@ def test_what_has_no_photo_any_more_is_lost_and_named(place, photos):
         assert [item.id for item in found.embedded] == [third.id]
     done = mended(place)
     assert [item.id for item in done.mended] == [third.id]
-    assert dict((item.id, reason) for item, reason in done.lost) == {
+    assert {item.id: reason for item, reason in done.lost} == {
         first.id: "there is no such file",
         second.id: "the file has other bytes now",
     }
@@ -177,7 +177,7 @@ def test_a_damaged_catalogue_is_said_to_be_beyond_repair(place):
     db.close()
     with (
         Gallery(place) as gallery,
-        pytest.raises(DamagedGallery, match="cannot be repaired.*and 3 more.*houndsight backup"),
+        pytest.raises(DamagedGallery, match=r"cannot be repaired.*and 3 more.*houndsight backup"),
     ):
         repair(gallery)
 
