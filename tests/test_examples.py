@@ -110,6 +110,31 @@ def test_an_example_runs(example, scene, tmp_path, monkeypatch):
     assert opened.is_set() == (command == "serve")
 
 
+def test_what_the_readme_shows_runs(scene, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    shutil.copytree(scene, here)
+    shutil.rmtree(here / "my-gallery")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOUNDSIGHT_CACHE", str(scene / "cache"))
+    monkeypatch.setenv("HOUNDSIGHT_CONFIG", str(here / "config.toml"))
+    lines = [line for name, line in typed() if name == "README.md"]
+    assert len(lines) > 3
+    for line in lines:
+        assert cli._run(shlex.split(line, comments=True)[1:]) == cli.DONE, line
+
+
+def test_the_file_of_settings_that_is_shown_can_be_used(scene, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(scene)
+    monkeypatch.setenv("HOUNDSIGHT_CACHE", str(scene / "cache"))
+    (block,) = re.findall(
+        r"^```toml\n(.*?)^```", read("docs/command-line.md"), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "config.toml").write_text(block)
+    words = ["--config", str(tmp_path / "config.toml"), "search", "dog.jpg", "-g", "my-gallery"]
+    assert cli._run([*words, "--label", "beagle"]) == cli.DONE  # it asks for Beagle and Collie
+    capsys.readouterr()
+
+
 # Commands in documents, whether they are run elsewhere or not
 
 
