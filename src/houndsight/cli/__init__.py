@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import sqlite3
 import sys
@@ -102,6 +103,8 @@ def main() -> None:
             stream, io.TextIOWrapper
         ):  # a terminal that lacks a character shows its number
             stream.reconfigure(errors="backslashreplace")
+    # Else what libraries log would go to standard error, tracebacks and all, beside our own words.
+    logging.getLogger().addHandler(logging.NullHandler())
     sys.exit(_run(sys.argv[1:]))
 
 
