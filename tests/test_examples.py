@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import threading
+import time
 
 import click
 import pytest
@@ -102,11 +103,16 @@ def test_an_example_runs(example, scene, tmp_path, monkeypatch):
     opened = threading.Event()
     monkeypatch.setattr(click, "launch", lambda _: opened.set())
     words += ["--port", "0"] if command == "serve" else []
-    stop = threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT))
-    stop.start()
+
+    def end():
+        opened.wait(60 if command == "serve" else 3)
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    ending = threading.Thread(target=end)
+    ending.start()
     assert cli._run(words) == ENDLESS[command]
-    assert not stop.is_alive()
-    stop.join()
+    ending.join()
     assert opened.is_set() == (command == "serve")
 
 
