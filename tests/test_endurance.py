@@ -39,16 +39,19 @@ def test_what_grows_is_told(endurance, tmp_path):
 
     def leaking():
         for n in range(100):
-            held.append((bytearray(b"x" * (1 << 20)), (tmp_path / "file").open("w")))
+            held.append((tmp_path / "file").open("w"))
             yield n
 
     try:
-        memory, files = endurance.growth(endurance.sampled(leaking(), 100))
+        grown = endurance.growth(endurance.sampled(leaking(), 100))
     finally:
-        for _, file in held:
+        for file in held:
             file.close()
-    assert memory.startswith("memory grew from ")
-    assert files.startswith("files grew from ")
+    assert any(line.startswith("files grew from ") for line in grown)
+    # What other tests let go of is used again before a process grows: memory is made up.
+    uses = [endurance.Use(n << 24, 9, 1, 0) for n in range(endurance.SAMPLES)]
+    (line,) = endurance.growth(uses)
+    assert line.startswith("memory grew from ")
 
 
 def test_what_does_not_grow_is_no_trouble(endurance):
