@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -282,3 +283,9 @@ def test_every_page_is_in_a_table_of_contents():
     }
     linked = set(re.findall(r"\]\((?!\.\.)([\w-]+)\.(?:md|ipynb)\)", index))
     assert linked == pages - {"index"}
+
+
+def test_every_extra_is_in_the_table_with_what_it_weighs():
+    told = re.findall(r"^\| `(\w+)` \|.*\| \d+ \|$", read("docs/command-line.md"), re.MULTILINE)
+    extras = tomllib.loads(read("pyproject.toml"))["project"]["optional-dependencies"]
+    assert sorted(told) == sorted(extras)
