@@ -23,6 +23,7 @@ from houndsight.stores import layout
 from houndsight.stores.derived import damaged, derived, forget
 from houndsight.stores.faults import RESTORE, UNREADABLE, damaged_rows, told
 from houndsight.stores.lock import held
+from houndsight.stores.migrating import migrate
 from houndsight.stores.reduced import reduced, stamp, tidy
 from houndsight.stores.snapshot import Rows, Snapshot, Sound
 from houndsight.stores.trust import check_files, check_schema
@@ -207,7 +208,12 @@ class LocalStore:
                 path=self.folder,
                 remedy="Install a newer houndsight",
             )
+        if version < layout.FORMAT:
+            self._migrate()
         check_schema(self._db, layout.SCHEMA, self.folder / layout.CATALOGUE)
+
+    def _migrate(self) -> None:
+        migrate(self._db, self.folder)
 
     # Writing
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from houndsight.maps import Space
 from houndsight.stores import layout
 from houndsight.stores.local import LocalStore
+from houndsight.stores.migrating import bring
 
 __all__ = ["RehearsalStore"]
 
@@ -50,6 +51,9 @@ class RehearsalStore(LocalStore):
             with contextlib.closing(layout.connect(self.folder)) as catalogue:
                 catalogue.backup(copy)
         return copy
+
+    def _migrate(self) -> None:
+        bring(self._db, self.folder)
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[None]:
