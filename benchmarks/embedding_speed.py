@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 
 from houndsight import Embedder, index, narrowed
-from houndsight.embedder import BATCH
 
+BATCH = 16  # of the network alone and of fastembed
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

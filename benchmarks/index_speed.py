@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from houndsight import Embedder, Gallery, index
-from houndsight.embedder import BATCH
 from houndsight.machine import available_cpus
 
+BATCH = 16  # of the network alone
 CHILD = """
 import json, sys, time
 from pathlib import Path

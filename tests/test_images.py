@@ -594,3 +594,22 @@ def test_what_is_written_beside_the_pixels_is_let_go():
     made = decoded(data).image
     assert b"a secret place" not in thumbnail(made)
     assert b"a secret place" not in encoded(made)
+
+
+@pytest.mark.parametrize(
+    ("size", "made"),
+    [
+        ((200, 100), (200, 100)),
+        ((256, 7), (256, 7)),
+        ((500, 375), (250, 188)),  # means over whole squares
+        ((1000, 750), (250, 188)),
+        ((600, 300), (256, 128)),  # 200 would be too few
+        ((300, 300), (256, 256)),
+        ((9000, 3), (250, 1)),
+    ],
+)
+def test_thumbnails_have_at_most_256_pixels_a_side_and_not_many_fewer(size, made):
+    photo = Image.new("RGB", size, (10, 200, 90))
+    with Image.open(io.BytesIO(thumbnail(photo))) as small:
+        assert small.size == made
+        assert abs(small.getpixel((0, 0))[1] - 200) < 4

@@ -13,10 +13,10 @@ import pytest
 from fakes import FAKE, fake_embedder, write_photo
 from houndsight import Gallery, evaluate, export, import_vectors, index, learn
 from houndsight.curation import duplicates
-from houndsight.embedder import fingerprint_of
 from houndsight.errors import FingerprintMismatch, InputError, ModelError
 from houndsight.exchange import incoming, npz, parquet, rows
 from houndsight.exchange import settings as known_settings
+from houndsight.fingerprint import fingerprint_of
 from houndsight.maps import Map
 from houndsight.queries import items_named, stored_queries
 

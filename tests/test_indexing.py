@@ -66,7 +66,7 @@ def test_files_are_read_as_they_lie_on_the_disk(run, place, monkeypatch):
     other.write_bytes(first.read_bytes())
     other.replace(first)
     monkeypatch.setattr("houndsight.indexing.images.read", noted)
-    monkeypatch.setattr("houndsight.embedder.available_cpus", lambda: 1)
+    monkeypatch.setattr("houndsight.streaming.available_cpus", lambda: 1)
     report, _ = run()
     assert report.new == 7
     assert seen == sorted(seen)

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 import houndsight
-from houndsight.embedder import BATCH, Embedder
+from houndsight.embedder import Embedder
 from houndsight.gallery import Gallery
 from houndsight.machine import available_cpus, cpu_flags, usable_cpus
 from houndsight.models.cache import cache_folder
 from houndsight.runtime import CPU_ONLY, GPUS, gpu_provider
+from houndsight.streaming import BATCH
 
 __all__ = ["EXTRAS", "Diagnosis", "Extra", "Folder", "diagnose"]
 
@@ -104,7 +105,7 @@ class Diagnosis:
     quick_integers
         Whether the processor has instructions for 8-bit networks, with which they gain most.
     speed
-        Images a second, the network alone, batches of 16.
+        Images a second, the network alone on all CPUs.
     cache, cache_writable
         The folder for weights and networks, and whether anything can be kept there.
     folders

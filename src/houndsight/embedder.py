@@ -1,13 +1,12 @@
 """Photos to vectors: a model's facts, its network, and the fingerprint of what they make."""
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import PIL
@@ -15,35 +14,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from houndsight import images
-from houndsight.ahead import ahead
 from houndsight.errors import FingerprintMismatch, ImageError, InputError, ModelError
-from houndsight.machine import available_cpus, given
+from houndsight.fingerprint import differences, fingerprint_of
+from houndsight.machine import available_cpus
 from houndsight.models.admission import admitted
 from houndsight.models.spec import ModelSpec, spec
 from houndsight.networks import built_graph, open_network
 from houndsight.onnx_file import ARCHITECTURE, OnnxFile, open_file, record, reopened
 from houndsight.preprocess import Preprocessing, Resize
-from houndsight.runtime import GPUS, OnnxRuntime, Runtime
+from houndsight.runtime import OnnxRuntime, Runtime
+from houndsight.streaming import Prepared, stream
 from houndsight.types import Skipped, Vectors
 
-__all__ = ["BATCH", "Embedder", "Prepared", "differences", "fingerprint_of"]
+__all__ = ["Embedder"]
 
-# Larger batches gain nothing on a CPU (16 and 32 ran alike) and cost memory and progress.
-BATCH = 16
-# A GPU is only busy with more.
-GPU_BATCH = 64
 TIMED_S = 2.0
 # Rises when a graph built here computes something else for the same weights.
 GRAPH_VERSION = 1
-
-
-class Prepared(Protocol):
-    """What a photo has become on a decoding thread; `pixels` is None where none are wanted."""
-
-    @property
-    def pixels(self) -> NDArray[np.float32] | None:
-        """What the network takes, float32 (3, size, size)."""
-        ...
 
 
 S = TypeVar("S")
@@ -345,20 +332,22 @@ class Embedder:
         }
 
     def speed(self, pixels: NDArray[np.float32]) -> float:
-        """Return how many images a second the network alone manages: its best of two seconds.
+        """Return how many images a second the network manages in `stream`: its best of two seconds.
 
         Parameters
         ----------
         pixels
-            A batch, float32 (n, 3, size, size).
+            Some photos', float32 (n, 3, size, size).
         """
-        self.runtime.run(pixels, ["vector"])
+        # As many as keep every thread busy alike.
+        photos = [_Photo(b"", one) for one in pixels] * available_cpus()
         best, until = float("inf"), time.perf_counter() + TIMED_S
-        while time.perf_counter() < until:
+        while time.perf_counter() < until or best == float("inf"):
             begin = time.perf_counter()
-            self.runtime.run(pixels, ["vector"])
+            for _ in self.stream(photos, lambda photo: photo):
+                pass
             best = min(best, time.perf_counter() - begin)
-        return len(pixels) / best
+        return len(photos) / best
 
     def embed(
         self, photos: "str | bytes | os.PathLike[str] | Image.Image | Iterable[Any]"
@@ -461,50 +450,13 @@ class Embedder:
     def stream(
         self, sources: Iterable[S], prepare: Callable[[S], P]
     ) -> Generator[list[tuple[P, NDArray[np.float32] | None]]]:
-        """Prepare sources on threads, a bounded number ahead, and embed them in batches.
-
-        Parameters
-        ----------
-        sources
-            Whatever `prepare` takes; read only as far ahead as needed.
-        prepare
-            Called on decoding threads; what it raises is raised here.
-
-        Yields
-        ------
-        list
-            In order, what `prepare` returned, each with its vector (dim,), or None where it has
-            no pixels. A list holds at most as many vectors as a batch: 16 on a CPU, 64 on a GPU,
-            fewer for larger squares, or what ``HOUNDSIGHT_BATCH`` says.
-        """
+        """Prepare sources and embed them in batches; see `houndsight.streaming.stream`."""
         # Larger squares go in smaller batches: memory stays the same.
         smaller = (self.model.input_size / self.preprocessing.size) ** 2
-        usual = GPU_BATCH if self.runtime.device in GPUS else BATCH
-        full = given("HOUNDSIGHT_BATCH") or max(1, round(usual * min(1.0, smaller)))
-        threads = available_cpus()
+        yield from stream(self.runtime, self._vectors, sources, prepare, room=min(1.0, smaller))
 
-        def batches() -> Iterator[list[P]]:
-            batch: list[P] = []
-            with_pixels = 0
-            for prepared in ahead(prepare, sources, threads=threads, depth=2 * full + threads):
-                batch.append(prepared)
-                with_pixels += prepared.pixels is not None
-                if with_pixels == full or len(batch) == 16 * full:
-                    yield batch
-                    batch, with_pixels = [], 0
-            if batch:
-                yield batch
-
-        # The network goes on with a batch while whoever takes these stores the one before.
-        yield from ahead(self._embedded, batches(), threads=1, depth=2)
-
-    def _embedded(self, batch: list[P]) -> list[tuple[P, NDArray[np.float32] | None]]:
-        pixels = [prepared.pixels for prepared in batch if prepared.pixels is not None]
-        vectors = iter(self._vectors(np.stack(pixels)) if pixels else ())
-        return [(one, None if one.pixels is None else next(vectors)) for one in batch]
-
-    def _vectors(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        (vectors,) = self.runtime.run(pixels, ["vector"])
+    def _vectors(self, runtime: Runtime, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        (vectors,) = runtime.run(pixels, ["vector"])
         if self.normalise:
             lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
             # A vector of zeros has no direction: it stays as it is.
@@ -528,25 +480,3 @@ def _digest(network: bytes) -> str:
 
 def _graph_name(model: ModelSpec) -> str:
     return f"{model.architecture}/{GRAPH_VERSION}"
-
-
-def fingerprint_of(made_of: Mapping[str, Any]) -> str:
-    """Return the digest of everything that decides what an image's vector is."""
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-
-
-def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """Name what differs between two embedders' settings, as ``name (theirs, not ours)``."""
-    first, second = _plain(theirs), _plain(ours)
-    return ", ".join(
-        f"{name} ({first.get(name)}, not {second.get(name)})"
-        for name in sorted({*first, *second})
-        if first.get(name) != second.get(name)
-    )
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as they are kept, those within others by their own names."""
-    kept: dict[str, Any] = json.loads(json.dumps(settings))
-    within = kept.pop("preprocessing", None) or {}
-    return {**kept, **{("preprocessing" if n == "version" else n): v for n, v in within.items()}}

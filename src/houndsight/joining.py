@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from houndsight.embedder import differences
 from houndsight.errors import FingerprintMismatch, InputError, printable
+from houndsight.fingerprint import differences
 from houndsight.gallery import Gallery, Root, Taken, check_empty, inside, made_whole, take
 from houndsight.gallery.intake import PHOTOS
 from houndsight.stores.address import Address

@@ -49,13 +49,14 @@ def open_network(identity: str, graph: Callable[[], bytes]) -> OnnxRuntime:
         with locked(folder):
             draft = folder / f"{here}.onnx"
             with temporary(folder, draft) as partial:
-                runtime = OnnxRuntime(built, save=partial)
+                OnnxRuntime(built, save=partial)
             for old in folder.glob(f"{here}-*.onnx"):
                 old.unlink(missing_ok=True)
-            draft.replace(folder / f"{here}-{onnxruntime.__version__}-{sha256(draft)}.onnx")
+            kept = folder / f"{here}-{onnxruntime.__version__}-{sha256(draft)}.onnx"
+            draft.replace(kept)
+        return OnnxRuntime(kept)
     except (OSError, ModelError):  # nothing can be kept here: slower next time, and that is all
         return OnnxRuntime(built)
-    return runtime
 
 
 def built_graph(

@@ -229,6 +229,10 @@ class _Pooled:
         self.device = graph.device
         self.versions = graph.versions
 
+    def single(self) -> _Pooled:
+        """Return what runs on the calling thread alone; see `Runtime.single`."""
+        return _Pooled(self._graph.single(), self._layer, self._pooling)
+
     def run(self, pixels: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """Run the network once; see `Runtime.run`."""
         fed = pixels.transpose(0, 2, 3, 1) if self._last else pixels

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houndsight import search
-from houndsight.embedder import BATCH, Embedder
+from houndsight.embedder import Embedder
 from houndsight.errors import InputError
 from houndsight.models.narrow import halved, left_in_float, quantized
+from houndsight.streaming import BATCH
 from houndsight.types import Skipped
 
 __all__ = ["LEAST_OVERLAP", "PrecisionReport", "Trial", "narrowed"]
@@ -37,7 +38,7 @@ class Trial:
     name
         ``float32``, ``float16``, or ``int8`` with what stays in float32.
     speed
-        Images a second, the network alone, in batches of 16: the best of a few runs.
+        Images a second, the network alone on all CPUs: the best of a few runs.
     overlap
         Share of float32's nearest neighbours among the sample that are this network's too.
     precision

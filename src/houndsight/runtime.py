@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -74,6 +76,14 @@ class Runtime(Protocol):
         """
         ...
 
+    def single(self) -> Runtime:
+        """Return what runs the same network on the calling thread alone.
+
+        Of those as many can run at once as there are CPUs, and none waits for another. Where there
+        is nothing to be gained by that, as on a GPU, it is the runtime itself.
+        """
+        ...
+
 
 def gpu_provider() -> str | None:
     """Return the installed provider of ONNX Runtime that uses a GPU, unless CPU_ONLY forbids it."""
@@ -93,8 +103,8 @@ class OnnxRuntime:
     Parameters
     ----------
     graph
-        A serialized ONNX model with one input, which is not kept; or the path of one that was saved
-        after optimisation, which is taken as it is.
+        A serialized ONNX model with one input; or the path of one that was saved after
+        optimisation, which is taken as it is.
     threads
         Threads of one run; ``None`` for `available_cpus`.
     save
@@ -113,7 +123,8 @@ class OnnxRuntime:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = available_cpus() if threads is None else threads
+        self._threads = available_cpus() if threads is None else threads
+        options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # fatal: everything else arrives as an exception
         # Else bytes that look like ONNX Runtime's own format are read as that.
@@ -146,6 +157,9 @@ class OnnxRuntime:
         if len(inputs) != 1:
             raise ModelError(f"the graph has {len(inputs)} inputs, not one: {', '.join(names)}")
         self._session: Any = session
+        self._graph = graph
+        self._single: OnnxRuntime | None = None
+        self._opening = threading.Lock()
         self._input: str = names[0]
         self.input_shape: tuple[Any, ...] = shapes[0]
         self.input_type = str(inputs[0].type)
@@ -168,6 +182,20 @@ class OnnxRuntime:
         except Exception as error:
             raise ModelError(f"ONNX Runtime cannot run the graph: {_brief(error)}") from error
         return made
+
+    def single(self) -> OnnxRuntime:
+        """Return what runs on the calling thread alone; see `Runtime.single`.
+
+        Made when first asked for: it takes the memory of another network.
+        """
+        with self._opening:
+            if self._single is None:
+                self._single = self
+                if self._threads > 1 and self.device not in GPUS:
+                    # What was in the cache may have been deleted there; then this one does too.
+                    with contextlib.suppress(ModelError):
+                        self._single = OnnxRuntime(self._graph, threads=1)
+            return self._single
 
 
 def _brief(error: Exception) -> str:

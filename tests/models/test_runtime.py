@@ -108,3 +108,21 @@ def test_cpus_without_affinity(tmp_path, monkeypatch):
     monkeypatch.setattr(machine.os, "cpu_count", lambda: None)
     assert available_cpus(tmp_path) == 1
     assert math.isfinite(available_cpus())
+
+
+def test_on_a_thread_of_its_own_it_computes_the_same(case, pixels):
+    runtime = OnnxRuntime(case.net.graph(case.weights), threads=2)
+    single = runtime.single()
+    assert single is runtime.single() is not runtime
+    assert single.single() is single
+    x = pixels(3, 3, 32, 32)
+    (whole,), (alone,) = runtime.run(x, ["vector"]), single.run(x, ["vector"])
+    np.testing.assert_allclose(alone, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_that_is_gone_from_the_cache_goes_on_with_all_threads(case, tmp_path):
+    saved = tmp_path / "network.onnx"
+    OnnxRuntime(case.net.graph(case.weights), save=saved)
+    runtime = OnnxRuntime(saved, threads=2)
+    saved.unlink()
+    assert runtime.single() is runtime

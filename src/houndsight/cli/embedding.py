@@ -63,8 +63,8 @@ def _settings(gallery: str) -> dict[str, Any] | None:
 
 def _with_network_of(gallery: str, made: "Embedder") -> "Embedder":
     """Return the gallery's own embedder, if only the precision is another than the one made."""
-    from houndsight.embedder import differences
     from houndsight.errors import FingerprintMismatch
+    from houndsight.fingerprint import differences
     from houndsight.gallery import Gallery
 
     with Gallery(gallery) as library:

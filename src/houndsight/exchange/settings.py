@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from houndsight.embedder import fingerprint_of
 from houndsight.errors import InputError, ModelError, printable
 from houndsight.exchange.incoming import Checked, Incoming
+from houndsight.fingerprint import fingerprint_of
 from houndsight.gallery.documents import sound
 from houndsight.models.spec import spec
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houndsight import images, search
-from houndsight.embedder import Embedder, differences
+from houndsight.embedder import Embedder
 from houndsight.errors import (
     DamagedGallery,
     FingerprintMismatch,
@@ -27,6 +27,7 @@ from houndsight.errors import (
     ModelError,
     printable,
 )
+from houndsight.fingerprint import differences
 from houndsight.gallery.by_hand import ByHand
 from houndsight.gallery.documents import sound, understood
 from houndsight.gallery.spaces import Spaces

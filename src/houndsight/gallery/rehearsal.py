@@ -50,6 +50,9 @@ class _Blind:
     def run(self, pixels: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         return [np.zeros((len(pixels), self.dim), np.float32) for _ in outputs]
 
+    def single(self) -> "_Blind":
+        return self
+
 
 def blind(
     model: ModelSpec, *, image_size: int | None, resize: Resize | None, normalise: bool
