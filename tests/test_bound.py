@@ -85,8 +85,12 @@ def test_the_k_nearest_are_among_the_candidates(problem, foreign):
 @given(problems())
 def test_no_row_is_nearer_than_its_bound(problem):
     q, x, *_ = problem
-    for level in levels_of(x):
-        short, squares = level.reduction.queries(q)
+    levels = levels_of(x)
+    if not levels:
+        return
+    p, squares = levels[-1].reduction.projected(q)  # once for all levels
+    for level in levels:
+        short = level.reduction.query(p, squares)
         with np.errstate(over="ignore", invalid="ignore"):
             scores = level.scores(short, None).astype(np.float64)
         for query, row, square in zip(q, scores, squares, strict=True):
@@ -148,7 +152,7 @@ def test_levels_in_two_pieces_are_as_one():
     x = np.random.default_rng(5).standard_normal((100, 256)).astype(np.float32)
     basis = fit(x)
     for whole, cut in zip(levels_of(x, basis), levels_of(x, basis, 60), strict=True):
-        short, _ = whole.reduction.queries(x[:2])
+        short = whole.reduction.query(*whole.reduction.projected(x[:2]))
         for rows in (None, np.array([0, 59, 60, 99]), np.arange(60), np.arange(60, 100)):
             assert np.allclose(whole.scores(short, rows), cut.scores(short, rows), rtol=1e-5)
         more = cut.extended(np.concatenate([x, x[:7]]))

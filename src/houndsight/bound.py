@@ -31,6 +31,8 @@ FULL = 8
 SOME = 64
 # Rows looked at in full to find how far the k-th neighbour is at most.
 FIRST = 40
+# Rows looked at together: so many of 2,048 numbers fit into a core's second cache.
+CACHED = 64
 # An approximate search looks at so many times as many rows at the finest level as in full.
 WIDER = 16
 # Numbers of the score matrix in memory at once: 16 million float32 = 64 MB.
@@ -121,27 +123,34 @@ class Reduction:
         """Return rows, float32 (m, columns)."""
         out = np.empty((len(vectors), self.dim), np.float32)
         for start in range(0, len(vectors), BLOCK):
-            short, squares = self._short(vectors[start : start + BLOCK])
-            short[:, -1] = -(0.5 - self.slack) * squares
+            p, squares = self.projected(vectors[start : start + BLOCK])
             with np.errstate(over="ignore"):
-                out[start : start + BLOCK] = short
+                out[start : start + BLOCK] = self._row(p, squares, -(0.5 - self.slack) * squares)
         return out
 
-    def queries(
-        self, vectors: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Return queries, float32 (n, columns), and their |b|**2, float64 (n,)."""
-        short, squares = self._short(vectors)
-        short[:, -1] = 1.0
-        return short.astype(np.float32), squares
-
-    def _short(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+    def projected(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+        """Return p (n, columns - 2) and |a|**2 (n,) of vectors (n, dim), both float64."""
         a = vectors.astype(np.float64) - self.basis.centre
-        short = np.empty((len(a), self.dim))
-        p = np.matmul(a, self._axes, out=short[:, :-2])
-        squares = np.vecdot(a, a)
+        return a @ self._axes, np.vecdot(a, a)
+
+    def query(self, p: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return queries, float32 (n, columns), by what `projected` makes of them.
+
+        That may be by a finer reduction on the same basis: it is projected once for all levels.
+        """
+        return self._row(p, squares, 1.0).astype(np.float32)
+
+    def _row(
+        self,
+        p: NDArray[np.float64],
+        squares: NDArray[np.float64],
+        last: NDArray[np.float64] | float,
+    ) -> NDArray[np.float64]:
+        short = np.empty((len(p), self.dim))
+        short[:, :-2] = p = p[:, : self.dim - 2]
         short[:, -2] = np.sqrt(np.maximum(squares - np.vecdot(p, p), 0.0))
-        return short, squares
+        short[:, -1] = last
+        return short
 
     def threshold(self, square: float, distance: float) -> np.float32:
         """Return the s below which a row is surely farther than sqrt(`distance`) from a query."""
@@ -194,17 +203,25 @@ class _Near:
         self.query, self.x, self.k = query, x, k
         self.rows = np.empty(0, np.intp)
         self.squared = np.empty(0, np.float32)
+        self._seen = np.zeros(len(x), bool)
+        self._scratch = np.empty((CACHED, len(query)), np.float32)
         # Differences are rounded once, their squares once, and summed up in any order.
         self.slack = (len(query) + 8) * UNIT
 
     def look_at(self, rows: NDArray[np.intp]) -> None:
         """Compute the squared distances of rows."""
-        if len(self.rows):
-            rows = np.setdiff1d(rows, self.rows, assume_unique=True)
-        difference = self.x.take(rows, axis=0)
+        rows = rows[~self._seen[rows]]
+        self._seen[rows] = True
+        squared = np.empty(len(rows), np.float32)
         with np.errstate(over="ignore"):
-            difference -= self.query
-            squared = np.vecdot(difference, difference)
+            for start in range(0, len(rows), CACHED):
+                some = rows[start : start + CACHED]
+                # Not "raise", which copies twice: rows are in range. Memory that is there already
+                # takes half of what it takes with new.
+                difference = self._scratch[: len(some)]
+                self.x.take(some, axis=0, mode="clip", out=difference)
+                difference -= self.query
+                np.vecdot(difference, difference, out=squared[start : start + CACHED])
         self.rows = np.concatenate([self.rows, rows])
         self.squared = np.concatenate([self.squared, squared])
 
@@ -240,7 +257,7 @@ def candidates(
     x
         (m, dim), finite; may be a mapped file.
     levels
-        Reductions of all rows of x, coarsest first.
+        Reductions of all rows of x on the same basis, coarsest first.
     k
         How many neighbours are wanted, 1 or more.
     rows
@@ -258,24 +275,30 @@ def candidates(
         yield from (None for _ in queries)
         return
     if len(queries) < MANY:
-        for asked in _scores(queries, levels[0], rows):
+        for asked in _scores(queries, levels, rows):
             yield _refined(x, levels, asked, k, rows)
         return
 
-    helped, tried = 0, 0
+    helped, tried, finest = 0, 0, levels[-1:]
     for some in _chunks(queries, levels[-1]):
         # Where nearly nothing could be ruled out for the first it is not tried for others.
         if tried >= MANY and 4 * helped < tried:
             yield from (None for _ in some)
             continue
-        for asked in _scores(some, levels[-1], rows):
-            found = _refined(x, levels[-1:], asked, k, rows)
+        for asked in _scores(some, finest, rows):
+            found = _refined(x, finest, asked, k, rows)
             tried, helped = tried + 1, helped + (found is not None)
             yield found
 
 
-# A query, its |b|**2, and its scores (m,) at a level.
-_Asked = tuple[NDArray[np.float32], float, NDArray[np.float32]]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A query (dim,), at each level (columns,) and its |b|**2, and its scores (m,) at the first."""
+
+    query: NDArray[np.float32]
+    short: tuple[NDArray[np.float32], ...]
+    square: float
+    scores: NDArray[np.float32]
 
 
 def _chunks(queries: NDArray[np.float32], level: Level) -> Iterator[NDArray[np.float32]]:
@@ -288,11 +311,13 @@ def _chunks(queries: NDArray[np.float32], level: Level) -> Iterator[NDArray[np.f
 
 
 def _scores(
-    queries: NDArray[np.float32], level: Level, rows: NDArray[np.intp] | None
+    queries: NDArray[np.float32], levels: Sequence[Level], rows: NDArray[np.intp] | None
 ) -> Iterator[_Asked]:
-    short, squares = level.reduction.queries(queries)
-    for n, scores in enumerate(level.scores(short, rows)):
-        yield queries[n], float(squares[n]), scores
+    """Project queries, and yield each with its scores at the first level."""
+    p, squares = levels[-1].reduction.projected(queries)
+    short = [level.reduction.query(p, squares) for level in levels]
+    for n, scores in enumerate(levels[0].scores(short[0], rows)):
+        yield _Asked(queries[n], tuple(at[n] for at in short), float(squares[n]), scores)
 
 
 def _refined(
@@ -302,16 +327,15 @@ def _refined(
     k: int,
     rows: NDArray[np.intp] | None,
 ) -> NDArray[np.intp] | None:
-    """Rule rows out level by level, `asked` being the query at the first of them."""
-    query, square, scores = asked
+    """Rule rows out level by level."""
+    square, scores = asked.square, asked.scores
     if not 1e-30 < square < 1e30:
         return None  # numbers whose products float32 cannot hold
     every = len(scores)
-    near = _Near(query, x, k)
+    near = _Near(asked.query, x, k)
     left = rows
-    for n, level in enumerate(levels):
+    for n, (level, short) in enumerate(zip(levels, asked.short, strict=True)):
         if n and left is not None:
-            (short,), (square,) = level.reduction.queries(query[None])
             # A few of many tell whether this level will help.
             if PICKED * len(left) > every:
                 some = level.scores(short[None], left[::SOME])[0]
@@ -371,16 +395,15 @@ def approximate(
     ndarray
         Row numbers, ascending: k or a little more of them.
     """
-    each = (
-        asked for some in _chunks(queries, levels[0]) for asked in _scores(some, levels[0], rows)
-    )
-    for query, _, scores in each:
-        left = rows
-        for n, level in enumerate(levels):
+    for asked in (
+        one for some in _chunks(queries, levels[0]) for one in _scores(some, levels, rows)
+    ):
+        left, scores = rows, asked.scores
+        for n, (level, short) in enumerate(zip(levels, asked.short, strict=True)):
             if n:
-                scores = level.scores(level.reduction.queries(query[None])[0], left)[0]
+                scores = level.scores(short[None], left)[0]
             best = _greatest(scores, looked_at * (WIDER if n + 1 < len(levels) else 1))
             left = best if left is None else left[best]
-        near = _Near(query, x, min(k, looked_at))
+        near = _Near(asked.query, x, min(k, looked_at))
         near.look_at(np.empty(0, np.intp) if left is None else left)
         yield near.answer()
