@@ -193,8 +193,8 @@ def _search(
     from houndsight.types import Where
 
     where = Where(labels=known_labels(gallery, asked.wanted) if asked.wanted else None)
-    queries = ask(gallery, load, photos, labels=asked.labels, view=asked.view)
-    unlike = ask(gallery, load, asked.unlike, labels="none")
+    queries = ask(gallery, load, photos, metric=asked.metric, labels=asked.labels, view=asked.view)
+    unlike = ask(gallery, load, asked.unlike, metric=asked.metric, labels="none")
     if asked.unlike and not unlike.photos:
         raise nothing_read(unlike.skipped)
     away = frozenset[int]().union(*(query.own | query.twins for query in unlike.photos))
