@@ -1,13 +1,15 @@
-# houndsight for serving and indexing, without a GPU.
+# houndsight for serving and indexing, without a GPU. With --build-arg LOCK=requirements-cluster.lock it is a node of a Ray
+# cluster too, and knows Milvus and S3: docs/more-than-one-machine.md.
 #
 # This file was written where there is no Docker, and was not built there. If something is wrong with it, please say
 # so. How to use it: docs/docker.md.
 FROM python:3.11.13-slim-bookworm AS build
 
+ARG LOCK=requirements.lock
 WORKDIR /src
-COPY requirements.lock ./
+COPY requirements.lock requirements-cluster.lock ./
 RUN python -m venv /opt/houndsight \
-    && /opt/houndsight/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements.lock
+    && /opt/houndsight/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r "$LOCK"
 COPY pyproject.toml README.md CHANGELOG.md CONTRIBUTING.md LICENSE ./
 COPY src ./src
 RUN /opt/houndsight/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
