@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from houndsight.gallery import Difference, Gallery
     from houndsight.types import Item
 
-__all__ = ["differences", "dry_run_option", "opened", "rehearsed", "tell"]
+__all__ = ["NOTHING", "differences", "dry_run_option", "opened", "rehearsed", "tell"]
 
+# Said of a new gallery that was not made.
+NOTHING = "dry run, nothing was written: "
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Say what would happen, and change nothing."
 )
