@@ -65,7 +65,7 @@ def tell(library: "Gallery | str", line: str, then: str = "") -> None:
     places = library.places()
     found = list(library.differences())
     for one in found[:LISTED]:
-        out().print(_line(_record(places, one)))
+        out(fold=False).print(_line(_record(places, one)))
     if len(found) > LISTED:
         out().print(f"and {len(found) - LISTED:,} more")
     out().print(f"dry run, nothing was changed: {line}")
