@@ -22,7 +22,7 @@ from processors import CLIP, CONVNEXT, DINO, SIGLIP
 from test_examples import scene  # noqa: F401  the fixture
 from test_project import read
 
-BLOCK = re.compile(r"^```(console|sh|json)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```(console|sh|json)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 SOME_ID = "000000000000002a"  # in the documents
 PATIENCE_S = 60
 
@@ -137,6 +137,11 @@ def test_a_recipe_goes_on_from_what_transformers_writes(name, scene, tmp_path, m
         done = gallery.settings["made_of"]["preprocessing"]
     assert done["mean"] == RECIPES[name]["image_mean"]
     assert (done["size"], done["resize"]) == (224, "squash" if name == "siglip" else "crop")
+
+
+def test_the_description_that_is_shown():
+    (block,) = blocks("bring-your-own-network.md", "json")
+    assert Description.of(json.loads(block)).size == 224
 
 
 def test_the_table_of_what_a_network_takes_has_every_key():

@@ -178,6 +178,24 @@ def test_a_command_in_a_document_is_one(document, line):
     assert understood(line) is not None
 
 
+def for_services():
+    """Yield what cron and systemd are told to start."""
+    page = read("docs/command-line.md")
+    yield re.search(r"^[\d* ]{9,}(houndsight .*)$", page, re.MULTILINE)[1]
+    yield re.search(r"^ExecStart=\S*/(houndsight .*)$", page, re.MULTILINE)[1]
+    for line in re.findall(r"^docker (?:.*\\\n)*.*$", read("docs/docker.md"), re.MULTILINE):
+        started = re.search(r" houndsight (\w+ .*)$", line.replace("\\\n", " "))
+        if started:
+            yield f"houndsight {started[1]}"
+
+
+def test_what_services_start_is_a_command():
+    lines = list(for_services())
+    assert len(lines) > 2
+    for line in lines:
+        assert understood(line) is not None
+
+
 @pytest.mark.parametrize("line", ["houndsight serch x.jpg", "houndsight search --kk 3 x.jpg"])
 def test_what_is_no_command_is_noticed(line):
     with pytest.raises((KeyError, click.NoSuchOption)):
