@@ -280,6 +280,8 @@ def test_every_command_that_changes_a_gallery_can_be_tried(hs, dry, photos, tmp_
     watched = dry("watch", photos)
     assert watched.rpartition(" (")[0] == out.rpartition(" (")[0]
     assert dry("watch", photos, "--labels", "none").count(": pug -> none\n") == 4
+    shutil.make_archive("packed", "zip", photos)
+    assert dry("watch", "packed.zip", code=1) == ""  # as it could not be watched
     hs("index", photos, "-g", "g")
 
     out = dry("add", "own.jpg", "--label", "x")

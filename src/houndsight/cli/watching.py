@@ -75,6 +75,7 @@ def watch(
     """
     from houndsight import watching
 
+    watching.watched_folder(photos)  # before it is said that it is watched
     own = own_embedder(gallery, model)
     if dry_run:
         return _first(photos, gallery, labels, own, model, isolate)
