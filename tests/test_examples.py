@@ -162,7 +162,8 @@ def understood(line):
     ends = [n for n, word in enumerate(rest) if word in {"|", ">", ">>", "&&", "<"}]
     rest = rest[: min(ends, default=len(rest))]
     while True:
-        context = click.Context(command)
+        # A command keeps the help option that it was first asked for: as the program asks.
+        context = click.Context(command, **cli.app.context_settings)
         # What a shell fills in later stands for one word.
         _, left, _ = command.make_parser(context).parse_args(list(rest))
         if not isinstance(command, click.Group):
