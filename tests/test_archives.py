@@ -51,6 +51,27 @@ def test_what_is_in_an_archive_is_listed_and_read_as_it_is(tmp_path, kind):
         assert (len(file.data), file.mtime_ns) == (found.size, found.mtime_ns)
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_names_that_begin_in_the_packed_folder_are_paths(tmp_path, kind):
+    """As ``tar cf photos.tar .`` writes them."""
+    archive = pack(tmp_path / f"photos.{kind}", {f"./{name}": PHOTOS[name] for name in PHOTOS})
+    listing = find(archive)
+    assert [os.fsdecode(found.path) for found in listing.photos] == sorted(PHOTOS)
+    assert listing.skipped == []
+    for found in listing.photos:
+        data = read(os.path.join(archive, found.path)).data
+        assert data == PHOTOS[os.fsdecode(found.path)]
+
+
+def test_where_no_photo_can_be_used_the_first_reason_is_told(tmp_path):
+    archive = pack(tmp_path / "photos.tar", {"../out.jpg": PHOTOS["pug/0.jpg"], "a.txt": b"x"})
+    with pytest.raises(InputError) as caught:
+        index(archive, tmp_path / "gallery", embedder=fake_embedder())
+    assert caught.value.cause == (
+        "holds no photo (1 other files, 1 unreadable; ../out.jpg has a name that is no path)"
+    )
+
+
 def test_what_else_is_in_an_archive_is_counted(tmp_path):
     more = {
         "readme.txt": b"x",

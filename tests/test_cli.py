@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import pty
+import re
 import runpy
 import select
 import shutil
@@ -443,6 +444,11 @@ def test_doctor_says_what_runs(hs, photos):
     assert "\nextra web, for houndsight serve: installed\n" in said
     assert f" GB free: {os.environ['HOUNDSIGHT_CACHE']}/networks\n" in said
     assert "\ngallery: " in said
+    assert "\nmodels whose weights are here: efficientnet-lite0\n" in said
+    assert "\nmodels whose weights are not: resnet50 (the default), resnet18" in said
+    assert said.count("; houndsight models fetch resnet50\n") == 1
+    assert os.path.exists(found["weights"]["efficientnet-lite0"])
+    assert found["weights"]["resnet50"] is None
 
 
 def test_offline_without_weights_says_the_ways_out_and_makes_nothing(hs, photos):
@@ -468,6 +474,38 @@ def in_a_terminal(arguments, answer):
             os.write(terminal, answer)
             asked = True
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text.decode()
+
+
+@pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
+def test_a_path_is_one_piece_in_a_narrow_terminal(made, photos, monkeypatch):
+    """The terminal wraps it, and so it can be copied; in a pipe no line ends in blanks."""
+    monkeypatch.setenv("COLUMNS", "50")
+    query = photos / "pug" / "pug-0.jpg"
+    deep = photos / "deeper" / ("a name that is longer than a terminal " * 3)
+    write_photo(deep / "x.jpg", 90)
+    made("index", photos, "-g", "g")
+    for words in (["search", query, "-k", "13"], ["outliers"], ["index", photos, "--dry-run"]):
+        if words[0] == "index":
+            (deep / "x.jpg").rename(deep / "another.jpg")
+        code, text = in_a_terminal([*words, "-g", "g"], b"")
+        shown = re.sub(r"\x1b\[[\d;]*m", "", text).replace("\r\n", "\n")
+        wanted = query if words[0] == "outliers" else deep  # a label of one photo is not doubted
+        assert (code, str(wanted) in shown) == (0, True)
+        piped = made(*words, "-g", "g").out
+        assert "\x1b" not in piped
+        for said in (shown, piped):
+            assert [line for line in said.split("\n") if line != line.rstrip(" ")] == []
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--paths0",)])
+def test_whoever_stops_reading_is_no_error(made, photos, form):
+    """`head` that has seen enough; what follows is more than a pipe holds."""
+    words = [sys.executable, "-m", "houndsight", "search", "-g", "g", *[photos] * 60, *form]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")
 
 
 @pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")

@@ -87,6 +87,77 @@ def test_the_pages_have_a_place_for_what_is_made():
 
 # What is shown is run
 
+FENCE = re.compile(r"(<!-- runs -->\n)?^ *```([\w{}]*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+# Blocks that other tests run: by document and the words they begin with, the test.
+RUN_BY = {
+    ("README.md", "./run test"): ".ci/run",
+    ("README.md", "$ houndsight index photos"): "test_what_the_readme_shows_runs",
+    ("README.md", "from houndsight import"): "test_the_code_in_the_documents_runs",
+    ("CONTRIBUTING.md", "./run test"): ".ci/run",
+    ("CONTRIBUTING.md", "./run docs"): ".ci/run",
+    ("docs/bring-your-own-network.md", "$ houndsight"): "test_a_network_of_ones_own",
+    ("docs/bring-your-own-network.md", "{"): "test_the_description_that_is_shown",
+    ("docs/command-line.md", "gallery ="): "test_the_file_of_settings_that_is_shown_can_be_used",
+    ("docs/command-line.md", "houndsight completion"): "test_completion_and_manual_pages",
+    (
+        "docs/correcting.md",
+        "$ houndsight duplicates",
+    ): "test_copies_are_taken_out_as_the_guide_says",
+    ("docs/page.md", "$ curl"): "test_the_page_and_its_api",
+    ("docs/page.md", "$ pip install"): "test_the_page_and_its_api",
+    ("docs/page.md", '{"error"'): "test_the_page_and_its_api",
+    ("docs/preprocessing.md", "{"): "test_the_fingerprint_that_is_shown",
+    ("docs/tutorial.md", "$ houndsight index ~/photos"): "test_the_last_step_of_the_tutorial",
+}
+# Blocks that no test runs, and why; commands of houndsight in them are read by the parser.
+WHY_NOT = {
+    ("README.md", "./run demo"): "it makes an environment from the network; houndsight demo runs",
+    ("CONTRIBUTING.md", "lock="): "it asks for all newest versions, and changes the locks",
+    ("docs/bring-your-own-network.md", "from pathlib"): "it needs PyTorch, transformers, weights",
+    ("docs/command-line.md", "$ pip install"): "it needs a bucket; test_remote.py has others",
+    ("docs/command-line.md", "[Service]"): "it needs systemd",
+    ("docs/command-line.md", "15 3 * * *"): "it needs cron",
+    ("docs/docker.md", "docker"): "it needs a daemon of Docker and the network",
+    ("docs/milvus.md", "pip install"): "it installs from the network",
+    (
+        "docs/more-than-one-machine.md",
+        "$ pip install",
+    ): "it needs a cluster: test_cluster.py",
+    (
+        "docs/page.md",
+        "$ export HOUNDSIGHT_TOKEN",
+    ): "it needs a name for the host: test_guard.py",
+}
+
+
+def blocks():
+    """Yield document, whether it is marked, language and text of every block that is shown."""
+    names = ["README.md", "CONTRIBUTING.md", "SECURITY.md"]
+    names += [path.relative_to(HERE).as_posix() for path in (HERE / "docs").rglob("*.md")]
+    for name in names:
+        for marked, kind, body in FENCE.findall(read(name)):
+            if kind != "{toctree}":
+                yield name, bool(marked), kind, body.strip()
+
+
+def test_every_block_is_run_or_it_is_said_why_not():
+    """Marked ones and Python are held to be run by `test_what_is_marked_is_played_on_some_page`."""
+    unused = {*RUN_BY, *WHY_NOT}
+    for name, marked, kind, body in blocks():
+        python = kind == "python" and name in {"docs/library.md", "docs/exporting.md"}
+        if marked or python:
+            continue
+        found = [key for key in (*RUN_BY, *WHY_NOT) if key[0] == name and body.startswith(key[1])]
+        assert len(found) == 1, (name, body[:60])
+        unused -= {found[0]}
+    assert unused == set()
+
+
+def test_tests_that_are_said_to_run_blocks_are_there():
+    tests = "".join(path.read_text("utf-8") for path in (HERE / "tests").glob("test_*.py"))
+    for name in {*RUN_BY.values()} - {".ci/run"}:
+        assert f"\ndef {name}(" in tests, name
+
 
 def plain(text):
     """Text without its numbers (nor times, nor ids) and with single blanks."""

@@ -1,9 +1,11 @@
 """What documents tell a shell is run by one, in a folder with all that they speak of."""
 
+import dataclasses
 import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -13,12 +15,14 @@ import time
 import pytest
 
 from fakes import write_photo
-from houndsight import Gallery
+from houndsight import Gallery, cli
+from houndsight.models.description import Description
 from networks import MEAN, STD, save
+from processors import CLIP, CONVNEXT, DINO, SIGLIP
 from test_examples import scene  # noqa: F401  the fixture
 from test_project import read
 
-BLOCK = re.compile(r"^```(console|sh|json)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```(console|sh|json)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 SOME_ID = "000000000000002a"  # in the documents
 PATIENCE_S = 60
 
@@ -107,6 +111,46 @@ def test_a_network_of_ones_own(shell):
     shell(lines.replace("my-gallery", "of-its-own"))
     with Gallery(shell.here / "of-its-own") as gallery:
         assert gallery.settings["made_of"]["pooling"] == "cls"
+
+
+RECIPES = {"dinov2": DINO, "clip": CLIP, "siglip": SIGLIP, "convnext": CONVNEXT}
+
+
+def recipes():
+    """Return what follows for each network that the guide exports, by its folder."""
+    page = read("docs/bring-your-own-network.md")
+    lines = re.findall(r"^\| [\w ]+ \| `houndsight (index .*)` \| \d+ \|$", page, re.MULTILINE)
+    return {re.search(r"--model (\w+)/", line)[1]: line for line in lines}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_goes_on_from_what_transformers_writes(name, scene, tmp_path, monkeypatch):  # noqa: F811
+    """With a network made by hand, of the outputs of the real one."""
+    pytest.importorskip("onnx", reason="the network is made by it")
+    assert set(recipes()) == set(RECIPES)
+    shutil.copytree(scene / "photos", tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / name / "model.onnx", "tokens" if name == "dinov2" else "pooled")
+    (tmp_path / name / "preprocessor_config.json").write_text(json.dumps(RECIPES[name]))
+    assert cli._run(shlex.split(recipes()[name])) == cli.DONE
+    with Gallery("my-gallery") as gallery:
+        done = gallery.settings["made_of"]["preprocessing"]
+    assert done["mean"] == RECIPES[name]["image_mean"]
+    assert (done["size"], done["resize"]) == (224, "squash" if name == "siglip" else "crop")
+
+
+def test_the_description_that_is_shown():
+    (block,) = blocks("bring-your-own-network.md", "json")
+    assert Description.of(json.loads(block)).size == 224
+
+
+def test_the_table_of_what_a_network_takes_has_every_key():
+    page = read("docs/bring-your-own-network.md")
+    (table,) = re.findall(r"^ *\| Key \|.*?\n\n", page, re.MULTILINE | re.DOTALL)
+    named = re.findall(
+        r"`([^`]+)`", "".join(row.split("|")[1] for row in table.splitlines() if row)
+    )
+    assert sorted(named) == sorted(one.name for one in dataclasses.fields(Description))
 
 
 def test_the_fingerprint_that_is_shown():

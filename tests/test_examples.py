@@ -162,7 +162,8 @@ def understood(line):
     ends = [n for n, word in enumerate(rest) if word in {"|", ">", ">>", "&&", "<"}]
     rest = rest[: min(ends, default=len(rest))]
     while True:
-        context = click.Context(command)
+        # A command keeps the help option that it was first asked for: as the program asks.
+        context = click.Context(command, **cli.app.context_settings)
         # What a shell fills in later stands for one word.
         _, left, _ = command.make_parser(context).parse_args(list(rest))
         if not isinstance(command, click.Group):
@@ -176,6 +177,24 @@ def understood(line):
 @pytest.mark.parametrize(("document", "line"), list(typed()))
 def test_a_command_in_a_document_is_one(document, line):
     assert understood(line) is not None
+
+
+def for_services():
+    """Yield what cron and systemd are told to start."""
+    page = read("docs/command-line.md")
+    yield re.search(r"^[\d* ]{9,}(houndsight .*)$", page, re.MULTILINE)[1]
+    yield re.search(r"^ExecStart=\S*/(houndsight .*)$", page, re.MULTILINE)[1]
+    for line in re.findall(r"^docker (?:.*\\\n)*.*$", read("docs/docker.md"), re.MULTILINE):
+        started = re.search(r" houndsight (\w+ .*)$", line.replace("\\\n", " "))
+        if started:
+            yield f"houndsight {started[1]}"
+
+
+def test_what_services_start_is_a_command():
+    lines = list(for_services())
+    assert len(lines) > 2
+    for line in lines:
+        assert understood(line) is not None
 
 
 @pytest.mark.parametrize("line", ["houndsight serch x.jpg", "houndsight search --kk 3 x.jpg"])

@@ -17,6 +17,7 @@ from houndsight.cli import exchanging
 from houndsight.errors import InputError
 from houndsight.exchange import milvus, rows
 from houndsight.maps import Map
+from milvus_servers import needs_milvus
 from test_gallery import DIM, entry
 
 faiss = pytest.importorskip("faiss")
@@ -160,6 +161,33 @@ def test_milvus_is_told_the_schema_of_its_parquet_files(gallery, tmp_path, monke
     np.testing.assert_array_equal(np.array(table["vector"].to_pylist(), np.float32), vectors)
     assert table["id"].to_pylist() == [item.id for item in items]
     assert table["label"].to_pylist() == [item.label or "" for item in items]
+
+
+@needs_milvus
+def test_a_collection_of_that_schema_takes_the_rows_and_finds_the_same(gallery, tmp_path):
+    """What a server's bulk import does with the files, by an insertion into Milvus Lite."""
+    import pymilvus
+
+    export(gallery, tmp_path / "out", form="milvus")
+    said = json.loads((tmp_path / "out" / "schema.json").read_text())
+    rows = pq.read_table(tmp_path / "out" / "1.parquet").to_pylist()
+    client = pymilvus.MilvusClient(str(tmp_path / "milvus.db"))
+    try:
+        index = client.prepare_index_params()
+        index.add_index("vector", index_type="FLAT", metric_type="L2")
+        schema = pymilvus.CollectionSchema.construct_from_dict(said)
+        client.create_collection("photos", schema=schema, index_params=index)
+        assert client.insert("photos", rows)["insert_count"] == 23
+        _, vectors = stored(gallery)
+        answers = client.search("photos", vectors[:3].tolist(), limit=5, output_fields=["label"])
+    finally:
+        client.close()
+    found = gallery.search(Vectors(vectors[:3], gallery.fingerprint), k=5)
+    for ours, theirs in zip(found, answers, strict=True):
+        assert [match.item.id for match in ours] == [one["id"] for one in theirs]
+        assert [match.item.label or "" for match in ours] == [
+            one["entity"]["label"] for one in theirs
+        ]
 
 
 def test_a_metric_is_exported_as_it_compares(gallery, tmp_path):

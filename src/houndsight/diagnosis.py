@@ -15,6 +15,8 @@ from houndsight.embedder import Embedder
 from houndsight.gallery import Gallery
 from houndsight.machine import available_cpus, cpu_flags, usable_cpus
 from houndsight.models.cache import cache_folder
+from houndsight.models.spec import CATALOGUE, ModelSpec
+from houndsight.models.weights import locate
 from houndsight.runtime import CPU_ONLY, GPUS, gpu_provider
 from houndsight.streaming import BATCH
 
@@ -110,6 +112,8 @@ class Diagnosis:
         The folder for weights and networks, and whether anything can be kept there.
     folders
         The parts of the cache; then those of the gallery, where one was given.
+    weights
+        Of each model of the catalogue the file of its weights, or None where they are not here.
     extras
         The parts that are installed on their own, by name.
     """
@@ -128,6 +132,7 @@ class Diagnosis:
     cache: str
     cache_writable: bool
     folders: tuple[Folder, ...]
+    weights: dict[str, str | None]
     extras: tuple[Extra, ...]
 
 
@@ -171,6 +176,7 @@ def diagnose(embedder: Embedder, gallery: Gallery | None = None) -> Diagnosis:
         cache=str(cache),
         cache_writable=os.access(_there(cache), os.W_OK),
         folders=tuple(_measured(name, path) for name, path in parts.items()),
+        weights={name: _located(model) for name, model in CATALOGUE.items()},
         extras=tuple(_extra(name, use, needs) for name, (use, needs) in sorted(EXTRAS.items())),
     )
 
@@ -189,6 +195,11 @@ def _measured(name: str, path: Path) -> Folder:
             except OSError:  # gone by now
                 continue
     return Folder(name, str(path), len(sizes), sum(sizes), shutil.disk_usage(_there(path)).free)
+
+
+def _located(model: ModelSpec) -> str | None:
+    path = locate(model)
+    return None if path is None else str(path)
 
 
 def _extra(name: str, use: str, needs: tuple[str, ...]) -> Extra:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from houndsight.errors import InputError, unwritable
 
-__all__ = ["draft", "draft_folder"]
+__all__ = ["check_new", "draft", "draft_folder"]
 
 
 @contextmanager
@@ -35,6 +35,14 @@ def draft(path: Path) -> Iterator[Path]:
             unfinished.unlink(missing_ok=True)
 
 
+def check_new(path: Path) -> None:
+    """Raise InputError where something is, but an empty folder."""
+    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+        raise InputError(
+            "is there already and not an empty folder", path=path, remedy="Name a new folder"
+        )
+
+
 @contextmanager
 def draft_folder(path: Path) -> Iterator[Path]:
     """Give a folder its name only once all is written into it; yields where to write.
@@ -44,10 +52,7 @@ def draft_folder(path: Path) -> Iterator[Path]:
     InputError
         If something is there already, but an empty folder, or it cannot be written.
     """
-    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
-        raise InputError(
-            "is there already and not an empty folder", path=path, remedy="Name a new folder"
-        )
+    check_new(path)
     unfinished = path.absolute().with_name(f".{path.absolute().name}.{os.getpid()}")
     try:
         unfinished.mkdir()

@@ -6,6 +6,7 @@ HoundsightError                 names the file, the cause and the remedy
 ├── ModelError                  a network that cannot be built
 │   ├── CheckpointError         a weights file that is damaged, foreign or refused
 │   └── WeightsUnavailable      weights that are not on this machine and cannot be fetched
+├── ClusterError                a Ray cluster that cannot be reached, or fails
 └── GalleryError                a gallery that cannot be used as asked
     ├── NotAGallery             the folder is no gallery
     ├── NewerFormat             made by a newer houndsight

@@ -156,9 +156,12 @@ def index(
             place = there.known_place(place)
     listing = find_photos(place)
     if not listing.photos:
-        others = sum(listing.passed_over.values())
+        others, unreadable = sum(listing.passed_over.values()), len(listing.skipped)
+        why = ""
+        for first in listing.skipped[:1]:
+            why = f"; {printable(os.path.relpath(first.path, place))} {first.reason}"
         raise InputError(
-            f"holds no photo ({others} other files, {len(listing.skipped)} unreadable)",
+            f"holds no photo ({others:,} other files, {unreadable:,} unreadable{why})",
             path=place,
             remedy="Photos end in .jpg, .png, .webp, .gif, .tif, .bmp, .avif, .heic or like camera "
             "RAW (.dng, .nef, .cr3 and others); is a drive away?",

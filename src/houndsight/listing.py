@@ -59,6 +59,12 @@ def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
         If the root is absent, neither folder nor archive, or cannot be read.
     """
     if remote.is_address(root):
+        if archives.is_called_archive(root):
+            raise InputError(
+                "is an archive at an address; archives are read from disks only",
+                path=root,
+                remedy="Fetch it, and name the file",
+            )
         return _among(remote.members(root), root, leave_out_with)
     if archives.is_archive(root):
         return _among(archives.members(root), root, leave_out_with)

@@ -101,7 +101,9 @@ def members(root: bytes) -> list[Found]:
             with ThreadPoolExecutor(FETCHING) as pool:
                 infos = list(pool.map(lambda pair: (pair[0], _info(system, pair[0])), infos))
     except FileNotFoundError:
-        raise InputError("there is nothing at this address", path=root) from None
+        raise InputError(
+            "there is nothing at this address", path=root, remedy="Check how it is written"
+        ) from None
     except InputError:
         raise
     except Exception as error:  # whatever the protocol's library raises

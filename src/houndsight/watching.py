@@ -19,7 +19,7 @@ from houndsight.types import Skipped
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver
 
-__all__ = ["Batch", "Waiting", "watch"]
+__all__ = ["Batch", "Waiting", "watch", "watched_folder"]
 
 # How long photos that go on arriving are waited for before those that are there are taken in.
 LONGEST_S = 60.0
@@ -99,14 +99,7 @@ def watch(
     HoundsightError
         What `index` raises, but for a folder without photos and a gallery that is busy.
     """
-    place = absolute(photos)
-    find_photos(place)  # a wrong name is no folder that comes back
-    if not os.path.isdir(place):
-        raise InputError(
-            "is no folder: nothing tells when photos arrive there",
-            path=place,
-            remedy="Run houndsight index now and then: only what is new is read",
-        )
+    place = watched_folder(photos)
     load = cache(embedder or partial(_own, gallery))
     known: set[Skipped] | None = None
     seen: _Seen | None = None
@@ -141,6 +134,19 @@ def watch(
                 time.sleep(GLANCE_S)
             else:
                 alarm.wait()
+
+
+def watched_folder(photos: str | bytes | os.PathLike[str]) -> bytes:
+    """Return the absolute path of a folder that `watch` can watch; InputError if it is none."""
+    place = absolute(photos)
+    find_photos(place)  # a wrong name is no folder that comes back
+    if not os.path.isdir(place):
+        raise InputError(
+            "is no folder: nothing tells when photos arrive there",
+            path=place,
+            remedy="Run houndsight index now and then: only what is new is read",
+        )
+    return place
 
 
 def _own(gallery: str | os.PathLike[str]) -> Embedder:

@@ -7,56 +7,7 @@ import pytest
 from houndsight.errors import InputError
 from houndsight.models.description import Description, described
 from houndsight.models.preprocessor_config import CONFIG
-
-IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-NORMS = {"image_mean": IMAGENET["mean"], "image_std": IMAGENET["std"]}
-
-# As the authors' repositories have them, of keys that have a meaning.
-DINO = {
-    "crop_size": {"height": 224, "width": 224},
-    "do_center_crop": True,
-    "do_convert_rgb": True,
-    "do_normalize": True,
-    "do_rescale": True,
-    "do_resize": True,
-    "image_processor_type": "BitImageProcessor",
-    "resample": 3,
-    "rescale_factor": 0.00392156862745098,
-    "size": {"shortest_edge": 256},
-    **NORMS,
-}
-CLIP = {
-    "crop_size": 224,
-    "do_center_crop": True,
-    "do_normalize": True,
-    "do_resize": True,
-    "feature_extractor_type": "CLIPFeatureExtractor",
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-    "resample": 3,
-    "size": 224,
-}
-SIGLIP = {
-    "do_normalize": True,
-    "do_rescale": True,
-    "do_resize": True,
-    "image_mean": [0.5, 0.5, 0.5],
-    "image_processor_type": "SiglipImageProcessor",
-    "image_std": [0.5, 0.5, 0.5],
-    "processor_class": "SiglipProcessor",
-    "resample": 3,
-    "rescale_factor": 0.00392156862745098,
-    "size": {"height": 224, "width": 224},
-}
-CONVNEXT = {
-    "crop_pct": 0.875,
-    "do_normalize": True,
-    "do_resize": True,
-    "feature_extractor_type": "ConvNextFeatureExtractor",
-    "resample": 3,
-    "size": {"shortest_edge": 224},
-    **NORMS,
-}
+from processors import CLIP, CONVNEXT, DINO, DINO3, IMAGENET, SIGLIP, VIT
 
 
 @pytest.fixture
@@ -184,6 +135,12 @@ def test_what_is_given_is_blamed_on_nobody_s_file(net):
         ({**CONVNEXT, "size": {"shortest_edge": 384}}, 384, "squash", None),
         ({**SIGLIP, "size": 384}, 384, "squash", None),
         ({**SIGLIP, "crop_size": 224}, 224, "squash", None),
+        (DINO3, 224, "squash", None),
+        (VIT, 224, "squash", None),
+        ({**VIT, "crop_size": 224, "do_center_crop": False}, 224, "squash", None),
+        ({**CLIP, "image_processor_type": "CLIPImageProcessorFast"}, 224, "crop", 224),
+        ({**DINO, "size": 256}, 224, "crop", 256),
+        ({**VIT, "size": 256, "crop_size": 224, "default_to_square": False}, 224, "crop", 256),
     ],
 )
 def test_what_transformers_writes_is_understood(net, config, size, resize, shorter):
@@ -215,6 +172,10 @@ def test_steps_that_are_left_out(net):
     [
         (DINO, {"do_resize": False}, "do_resize false, but photos come in all sizes"),
         (DINO, {"do_center_crop": False}, "keeps photos oblong"),
+        (CLIP, {"do_center_crop": False}, "keeps photos oblong"),
+        # DeiT's squashes to 256 x 256 before it crops; without a class it could be either.
+        (VIT, {"size": 256, "do_center_crop": True, "crop_size": 224}, "short side"),
+        (CLIP, {"feature_extractor_type": None}, "size 224, and does not say .* short side"),
         (DINO, {"do_center_crop": 1}, "do_center_crop 1, not true or false"),
         (DINO, {"size": {"shortest_edge": 200}}, "crops 224 pixels out of 200"),
         (DINO, {"size": {"shortest_edge": "256"}}, 'size "256", which is no number of pixels'),

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -67,20 +68,34 @@ CODES: Final = {
 BUILT_IN = "efficientnet-lite0"
 DEFAULT = "resnet50"
 LISTED = 50
+# At a line's end, also between codes for colours.
+BLANKS: Final = re.compile(r"(?: |\x1b\[[\d;]*m)+$", re.MULTILINE)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def out() -> "Console":
-    """Return the console for results; wide where it is no terminal, so that no line is cut."""
+def out(*, fold: bool = True) -> "Console":
+    """Return the console for results.
+
+    Where it is no terminal no line is folded or cut; on one neither, unless `fold`: a path at a
+    line's end can be copied whole where the terminal wraps it.
+    """
     from rich.console import Console
 
     class Output(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # Rich's own exits with code 1
+        def print(self, *objects: Any, **options: Any) -> None:
+            with self.capture() as written:
+                super().print(*objects, **options)
+            # Tables are filled up with blanks, which a terminal would wrap to lines of nothing.
+            self.file.write(BLANKS.sub(_codes, written.get()))
+            self.file.flush()
 
-    wide = None if sys.stdout.isatty() else 10_000
+    wide = None if fold and sys.stdout.isatty() else 10_000
     plain = {"highlight": False, "markup": False, "emoji": False}
     return Output(width=wide, soft_wrap=wide is not None, **plain)  # type: ignore[arg-type]
+
+
+def _codes(blanks: re.Match[str]) -> str:
+    return blanks[0].replace(" ", "")
 
 
 def err(message: str) -> None:

@@ -94,7 +94,7 @@ def duplicates(
                 for match in group.others:
                     sys.stdout.buffer.write(library.path_of(match.item) + b"\0")
         else:
-            console = out()
+            console = out(fold=False)
             for line in curated.duplicate_lines(library, report):
                 console.print(line)
         if sheet is not None:
@@ -137,7 +137,7 @@ def outliers(
         if as_json:
             write_json(curated.outlier_records(library, some))
         else:
-            out().print(curated.outlier_table(library, some))
+            out(fold=False).print(curated.outlier_table(library, some))
             doubtful = sum(one.score > 0.5 for one in found)
             out().print(
                 f"{doubtful:,} of {len(found):,} photos speak more for another label ({name})"

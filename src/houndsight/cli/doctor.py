@@ -72,6 +72,13 @@ def _lines(found: "Diagnosis") -> Iterator[str]:
             f"{folder.name}: {folder.bytes / 1e6:,.1f} MB in {folder.files:,} files, "
             f"{folder.free / 1e9:,.1f} GB free: {printable(folder.path)}"
         )
+    here = [name for name, path in found.weights.items() if path is not None]
+    away = [name for name in found.weights if name not in here]
+    yield f"models whose weights are here: {', '.join(here) or 'none'}"
+    if away:
+        names = ", ".join(f"{name} (the default)" if name == DEFAULT else name for name in away)
+        fetch = f"houndsight models fetch {DEFAULT if DEFAULT in away else 'NAME'}"
+        yield f"models whose weights are not: {names}; {fetch}"
     for extra in found.extras:
         lacking = f"not installed ({', '.join(extra.missing)}); {extra.command}"
         yield f"extra {extra.name}, for {extra.use}: {lacking if extra.missing else 'installed'}"

@@ -4,6 +4,7 @@ import click
 
 from houndsight.cli.console import DONE, err, gallery_option, out, step_bar
 from houndsight.cli.output import output_file
+from houndsight.cli.rehearsing import NOTHING, dry_run_option
 from houndsight.errors import printable
 
 __all__ = ["COMMANDS"]
@@ -65,8 +66,14 @@ def export(output: str, gallery: str, form: str | None, metric: str | None) -> i
     metavar="FOLDER",
     help="Where relative paths begin; the folder of VECTORS unless given.",
 )
+@dry_run_option
 def import_(
-    vectors: str, gallery: str, name: str | None, column: str | None, photos: str | None
+    vectors: str,
+    gallery: str,
+    name: str | None,
+    column: str | None,
+    photos: str | None,
+    dry_run: bool,
 ) -> int:
     """Make a new gallery of VECTORS, an .npz or .parquet file.
 
@@ -76,8 +83,9 @@ def import_(
     """
     from houndsight import exchange
 
+    act = exchange.planned_import if dry_run else exchange.import_vectors
     with step_bar() as progress:
-        made = exchange.import_vectors(
+        made = act(
             vectors,
             gallery,
             name=name,
@@ -85,10 +93,9 @@ def import_(
             photos=photos,
             progress=lambda done, of: progress("importing", done, of),
         )
-    out().print(
-        f"{made.items:,} vectors of {printable(made.model)} in {printable(gallery)}; "
-        f"{made.photos:,} of the photos are where their paths say"
-    )
+    line = f"{made.items:,} vectors of {printable(made.model)} in {printable(gallery)}; "
+    line += f"{made.photos:,} of the photos are where their paths say"
+    out().print(f"{NOTHING if dry_run else ''}{line}")
     if made.foreign:
         err(
             f"no other photo can be compared with them: {made.foreign}. Search by the id or path "

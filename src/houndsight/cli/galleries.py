@@ -20,15 +20,13 @@ from houndsight.cli.console import (
     write_json,
 )
 from houndsight.cli.numbers import Share, Whole
-from houndsight.cli.rehearsing import dry_run_option
+from houndsight.cli.rehearsing import NOTHING, dry_run_option
 from houndsight.errors import InputError, printable
 
 if TYPE_CHECKING:
     from houndsight.joining import Merge
 
 __all__ = ["COMMANDS"]
-
-NOTHING = "dry run, nothing was written: "
 
 
 @click.group(epilog="Example: houndsight gallery list ~/galleries")

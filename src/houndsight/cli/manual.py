@@ -11,6 +11,11 @@ from houndsight.errors import InputError, printable, unwritable
 
 __all__ = ["COMMANDS", "pages"]
 
+# zsh completes nothing by programs, and does not know compdef, before compinit has run: a new
+# ~/.zshrc has no such line. Where zsh finds the script by its first line, that must stay the first.
+FIRST = "#compdef houndsight\n"
+COMPINIT = "\n(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }\n"
+
 
 @click.command(epilog='Example: houndsight completion bash >> ~/.bashrc; or eval "$(...)" there.')
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -25,7 +30,8 @@ def completion(context: click.Context, shell: str) -> int:
     kind = get_completion_class(shell)
     app = context.find_root().command
     if kind is not None:  # click has these three
-        click.echo(kind(app, {}, "houndsight", "_HOUNDSIGHT_COMPLETE").source())
+        script = kind(app, {}, "houndsight", "_HOUNDSIGHT_COMPLETE").source()
+        click.echo(script.replace(FIRST, FIRST + COMPINIT, 1))
     return DONE
 
 

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from houndsight.gallery import Difference, Gallery
     from houndsight.types import Item
 
-__all__ = ["differences", "dry_run_option", "opened", "rehearsed", "tell"]
+__all__ = ["NOTHING", "differences", "dry_run_option", "opened", "rehearsed", "tell"]
 
+# Said of a new gallery that was not made.
+NOTHING = "dry run, nothing was written: "
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Say what would happen, and change nothing."
 )
@@ -63,7 +65,7 @@ def tell(library: "Gallery | str", line: str, then: str = "") -> None:
     places = library.places()
     found = list(library.differences())
     for one in found[:LISTED]:
-        out().print(_line(_record(places, one)))
+        out(fold=False).print(_line(_record(places, one)))
     if len(found) > LISTED:
         out().print(f"and {len(found) - LISTED:,} more")
     out().print(f"dry run, nothing was changed: {line}")

@@ -244,7 +244,7 @@ def _show(
         for match in (match for matches in found for match in matches):
             sys.stdout.buffer.write(gallery.path_of(match.item) + b"\0")
     else:
-        console = out()
+        console = out(fold=False)
         for query, matches in zip(queries.photos, found, strict=True):
             console.print(text.matches_table(gallery, query, matches))
             if not matches:

@@ -2,7 +2,7 @@
 
 import signal
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,13 @@ from houndsight.cli.embedding import own_embedder
 from houndsight.cli.engines import engine, isolate_option
 from houndsight.cli.log import LOG
 from houndsight.cli.numbers import Number
+from houndsight.cli.rehearsing import dry_run_option, rehearsed, tell
 from houndsight.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from houndsight.embedder import Embedder
 
 __all__ = ["COMMANDS"]
 
@@ -49,6 +55,7 @@ __all__ = ["COMMANDS"]
     help="Look into the folder so often; for network drives, where nothing tells of new files.",
 )
 @isolate_option
+@dry_run_option
 @model_options
 def watch(
     photos: str,
@@ -57,14 +64,21 @@ def watch(
     settle: float,
     poll: float | None,
     isolate: bool,
+    dry_run: bool,
     **model: Any,
 ) -> int:
     """Bring a gallery up to date with a folder of PHOTOS, and again whenever photos arrive.
 
     Photos that arrive together are taken in together, when their files have stopped growing. A
-    folder that vanishes is waited for; nothing is removed meanwhile.
+    folder that vanishes is waited for; nothing is removed meanwhile. With --dry-run it is said what
+    would be taken in now, and nothing is watched.
     """
     from houndsight import watching
+
+    watching.watched_folder(photos)  # before it is said that it is watched
+    own = own_embedder(gallery, model)
+    if dry_run:
+        return _first(photos, gallery, labels, own, model, isolate)
 
     # A service is ended so; and in a container nothing would end it else.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -72,7 +86,7 @@ def watch(
     for one in watching.watch(
         photos,
         gallery,
-        embedder=own_embedder(gallery, model),
+        embedder=own,
         labels=labels,
         settle_s=settle,
         poll_s=poll,
@@ -87,6 +101,23 @@ def watch(
             out().print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {index_line(one.report)}")
             show_skipped(one.skipped)
     return DONE
+
+
+def _first(
+    photos: str,
+    gallery: str,
+    labels: str | None,
+    own: "Callable[[], Embedder] | None",
+    model: dict[str, Any],
+    isolate: bool,
+) -> int:
+    """Say what the first look into the folder would do."""
+    from houndsight import indexing
+
+    with rehearsed(gallery, own, model) as library:
+        report = indexing.index(photos, library, labels=labels, engine=engine(isolate))
+        tell(library, index_line(report, timed=False))
+    return show_skipped(report.skipped)
 
 
 COMMANDS = [watch]

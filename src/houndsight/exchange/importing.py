@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from houndsight import images
 from houndsight.ahead import ahead
-from houndsight.drafts import draft_folder
+from houndsight.drafts import check_new, draft_folder
 from houndsight.errors import ImageError, InputError
 from houndsight.exchange import npz, parquet
 from houndsight.exchange.incoming import Incoming
 from houndsight.exchange.read_rows import Row, read_rows
 from houndsight.exchange.settings import foreign_settings, own_settings
 from houndsight.gallery import Gallery, Root, as_folder, first_id
+from houndsight.gallery.documents import model_name
 from houndsight.machine import available_cpus
 from houndsight.remote import absolute
 from houndsight.types import Item
 
-__all__ = ["Imported", "import_vectors"]
+__all__ = ["Imported", "import_vectors", "planned_import"]
 
 READERS = {".npz": npz.read, ".parquet": parquet.read}
 # What a thumbnail of 256 pixels needs.
@@ -102,6 +104,54 @@ def import_vectors(
     InputError
         If the file cannot be read or used, or the folder is not free.
     """
+    plan = _plan(path, name, column, photos)
+    target = as_folder(gallery)
+    target.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with draft_folder(target) as folder, Gallery.create_for(folder, plan.settings) as library:
+        found = _fill(library, plan.incoming, plan.rows, progress)
+        library.tidy()
+    return plan.outcome(found)
+
+
+def planned_import(
+    path: str | os.PathLike[str],
+    gallery: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    column: str | None = None,
+    photos: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Imported:
+    """Return what `import_vectors` would do; nothing is written. It raises what that does."""
+    plan = _plan(path, name, column, photos)
+    check_new(as_folder(gallery))
+    found = 0
+    for done, photo in enumerate(_seen(plan.rows), 1):
+        found += photo.thumbnail is not None
+        if progress is not None:
+            progress(done, len(plan.rows))
+    return plan.outcome(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A file that can be imported, and what the gallery is to put on record of it."""
+
+    incoming: Incoming
+    rows: list[Row]
+    settings: dict[str, Any]
+    why: str
+
+    def outcome(self, found: int) -> Imported:
+        return Imported(len(self.rows), found, model_name(self.settings), self.why)
+
+
+def _plan(
+    path: str | os.PathLike[str],
+    name: str | None,
+    column: str | None,
+    photos: str | os.PathLike[str] | None,
+) -> _Plan:
     file = Path(path)
     reader = READERS.get(file.suffix.lower())
     if not file.is_file():
@@ -123,12 +173,12 @@ def import_vectors(
     settings, why = own_settings(incoming, checked)
     if settings is None:
         settings = foreign_settings(name or file.stem, incoming.shape[1], checked)
-    target = as_folder(gallery)
-    target.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with draft_folder(target) as folder, Gallery.create_for(folder, settings) as library:
-        found = _fill(library, incoming, rows, progress)
-        library.tidy()
-        return Imported(len(rows), found, library.model, why)
+    return _Plan(incoming, rows, settings, why)
+
+
+def _seen(rows: list[Row]) -> Iterator[_Photo]:
+    threads = available_cpus()
+    return iter(ahead(_look, rows, threads=threads, depth=4 * threads))
 
 
 def _fill(
@@ -141,8 +191,7 @@ def _fill(
     place = os.path.commonpath([os.path.dirname(row.path) for row in rows])
     by_folder = any(row.label_source == "folder" for row in rows)
     root = library.root(place, "folder" if by_folder else "none")
-    threads = available_cpus()
-    looked_at = ahead(_look, rows, threads=threads, depth=4 * threads)
+    looked_at = _seen(rows)
     taken: set[int] = set()
     done = found = 0
     for vectors in incoming.blocks():

@@ -1,7 +1,7 @@
 """The documents of a gallery, which may say anything: it may be damaged, or somebody else's."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from houndsight.errors import DamagedGallery
@@ -9,7 +9,7 @@ from houndsight.stores import Store
 from houndsight.stores.address import Place
 from houndsight.stores.faults import RESTORE
 
-__all__ = ["Documented", "sound", "understood"]
+__all__ = ["Documented", "model_name", "sound", "understood"]
 
 
 @contextlib.contextmanager
@@ -39,6 +39,12 @@ def sound(settings: Any) -> bool:
         )
     except (LookupError, TypeError, AttributeError):
         return False
+
+
+def model_name(settings: Mapping[str, Any]) -> str:
+    """Return the name of the model, or what stands for one that is not known here."""
+    foreign = settings.get("foreign")
+    return str(settings["model"]) if foreign is None else f"{foreign} (foreign)"
 
 
 class Documented:

@@ -29,7 +29,7 @@ from houndsight.errors import (
 )
 from houndsight.fingerprint import differences
 from houndsight.gallery.by_hand import ByHand
-from houndsight.gallery.documents import sound, understood
+from houndsight.gallery.documents import model_name, sound, understood
 from houndsight.gallery.spaces import Spaces
 from houndsight.gallery.underway import Watched
 from houndsight.maps import Base, Space
@@ -152,8 +152,7 @@ class Gallery(ByHand, Spaces, Watched):
     @property
     def model(self) -> str:
         """The name of the model, or what stands for one that is not known here."""
-        foreign = self.foreign
-        return str(self.settings["model"]) if foreign is None else f"{foreign} (foreign)"
+        return model_name(self.settings)
 
     @property
     def foreign(self) -> str | None:

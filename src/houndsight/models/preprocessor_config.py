@@ -50,6 +50,9 @@ _FOLLOWED: Final = frozenset(
         "size",
     }
 )
+# A size that is one number is the short side to these of transformers' classes, whatever follows
+# their name; to the others it is a square's. Newer files say which by its key.
+_BY_SHORT_SIDE: Final = ("Bit", "CLIP", "ChineseCLIP", "MobileNetV")
 # transformers' ConvNextImageProcessor crops below this size and squashes from it on.
 _CROPPED_BELOW: Final = 384
 
@@ -116,14 +119,20 @@ class _Reader:
 
     def shape(self) -> dict[str, Any]:
         """Return size and resize, and shorter where a photo is cropped."""
-        cropped = self.flag("do_center_crop", default="crop_size" in self.config)
+        cropped = self.flag("do_center_crop", default=self.config.get("crop_size") is not None)
         short = self._side("size", "shortest_edge")
         if self.config.get("crop_pct") is not None:
             return self._convnext(short)
+        by_short_side = not isinstance(self.config["size"], int) or self._by_short_side()
         if not cropped:
-            if short is not None and not isinstance(self.config["size"], int):
+            if short is not None and by_short_side:
                 raise self.trouble("keeps photos oblong: shortest_edge without do_center_crop")
             return {"size": short or self._square("size"), "resize": "squash"}
+        if not by_short_side:
+            raise self.trouble(
+                f"crops photos of the size {short}, and does not say that this is the short side: "
+                "'shortest_edge' does"
+            )
         size = self._side("crop_size", None) or self._square("crop_size")
         if short is None:  # squashed first, then cropped: a part of the squashed photo
             if self._square("size") != size:
@@ -132,6 +141,16 @@ class _Reader:
         if short < size:
             raise self.trouble(f"crops {size} pixels out of {short}")
         return {"size": size, "resize": "crop", "shorter": short}
+
+    def _by_short_side(self) -> bool:
+        """Return whether a size that is one number is the short side."""
+        square = self.config.get("default_to_square")
+        if isinstance(square, bool):
+            return not square
+        names = (
+            self.config.get(f"{kind}_type") for kind in ("image_processor", "feature_extractor")
+        )
+        return any(str(name).startswith(_BY_SHORT_SIDE) for name in names)
 
     def _convnext(self, size: int | None) -> dict[str, Any]:
         share = self.config["crop_pct"]
