@@ -29,6 +29,7 @@ from houndsight.cli import (
     saving,
     searching,
     serving,
+    tuning,
     watching,
 )
 from houndsight.cli.advice import advice
@@ -80,6 +81,7 @@ for module in (
     curating,
     evaluating,
     learning,
+    tuning,
     mapping,
     keeping,
     saving,
