@@ -125,7 +125,7 @@ def tune(
         If Milvus cannot build the index.
     """
     store, own = gallery.indexed(), queries is None
-    items = _enough(gallery, store, k + own)
+    items = _enough(gallery, store, k, own=own)
     if queries is None:
         queries, exclude = own_queries(gallery)
     out = exclude if exclude is not None else [()] * len(queries)
@@ -139,7 +139,7 @@ def tune(
     asked = _asked(there, index, given, items)
     settings = _settings(asked, given.get(asked.searched, []), k + max(map(len, out)))
     tell = progress or (lambda *_: None)
-    built = _built(gallery, store, asked, tell) if rebuild or asked != there else None
+    built = _built(store, asked, tell) if rebuild or asked != there else None
     ask = _Asking(gallery, queries, out, k, tell)
     trials = [ask.exactly()]
     for setting in settings:
@@ -153,16 +153,16 @@ def tune(
     return made
 
 
-def _enough(gallery: Gallery, store: Indexed, least: int) -> int:
-    """Return how many photos the gallery holds; InputError unless they are so many."""
+def _enough(gallery: Gallery, store: Indexed, k: int, *, own: bool) -> int:
+    """Return how many photos the gallery holds; InputError unless there are k neighbours."""
+    if k < 1:
+        raise InputError(f"k is {k}", remedy="Ask for 1 or more")
     items = store.count()
-    if least < 1:
-        raise InputError("k is below 1", remedy="Ask for 1 or more")
     if not items:
         raise InputError("holds no photo", path=gallery.place, remedy="Index photos first")
-    if items < least:
+    if k > items - own:
         raise InputError(
-            f"holds {items:,} photos, too few to ask for so many neighbours",
+            f"holds {items:,} photos, so none has {k:,} neighbours",
             path=gallery.place,
             remedy="Ask for fewer with -k",
         )
@@ -224,13 +224,9 @@ def _settings(index: Index, looked_at: Sequence[int], least: int) -> list[int]:
     return sorted({min(first << n, most) for n in range(32)})
 
 
-def _built(
-    gallery: Gallery, store: Indexed, index: Index, tell: Callable[[str, int, int], None]
-) -> float:
+def _built(store: Indexed, index: Index, tell: Callable[[str, int, int], None]) -> float:
     """Build an index; return how many seconds it took."""
     began = time.perf_counter()
-    # What was measured of another goes first: nobody must take it for what this one finds.
-    gallery.store.put_document(document_of(gallery, gallery.stored_metric), None)
 
     def progress(done: int, total: int) -> None:
         tell(f"building {index.name}" if done == total else "copying", done, total)
@@ -250,14 +246,15 @@ def _record(gallery: Gallery, made: Tuning) -> None:
         recall=chosen.recall.value,
         queries=made.queries,
         items=made.items,
-        by=str(made.index),
+        by=gallery.store.shortcut(gallery.space(gallery.stored_metric)),
         time=now(),
         own=made.own,
     )
     name = document_of(gallery, gallery.stored_metric)
     with gallery.store.transaction():
         known = gallery.store.documents(name).get(name, {})
-        gallery.store.put_document(name, {**known, str(made.k): asdict(found)})
+        same = {k: one for k, one in known.items() if one["by"] == found.by}
+        gallery.store.put_document(name, {**same, str(made.k): asdict(found)})
 
 
 class _Asking:

@@ -16,7 +16,7 @@ def tuning_table(made: Tuning) -> Table:
     built = "was there" if made.built_s is None else f"built in {made.built_s:,.1f} s"
     whose = " of this gallery" if made.own else ""
     of = f"{made.index} over {made.items:,} photos, {built}"
-    title = f"{of}; asked for {made.queries:,} photos{whose}"
+    title = f"{of}; measured on {made.queries:,} photos{whose}"
     table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False)
     for column in ("setting", f"recall@{made.k}", "95 % interval", "median", "p95", ""):
         table.add_column(column, justify="left" if column in ("setting", "") else "right")

@@ -40,10 +40,14 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index as it is built: its kind, a key of `KINDS`, and its parameters."""
+    """An index as it is built: its kind, a key of `KINDS`, and its parameters.
+
+    `build` tells those that are there apart, and is nothing that can be asked for.
+    """
 
     kind: str
     parameters: Mapping[str, int] = field(default_factory=dict)
+    build: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return " ".join([self.name, *(f"{name}={n}" for name, n in self.parameters.items())])

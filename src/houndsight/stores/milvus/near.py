@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from houndsight.errors import GalleryBusy, GalleryError
 from houndsight.stores.indexes import Index
@@ -21,6 +24,7 @@ from houndsight.stores.milvus.texts import Texts
 __all__ = ["NEAR", "Near"]
 
 NEAR = "near"  # the collection, and the key of the text that says which index it has
+TRIAL = "trial"  # a collection of one vector
 TOGETHER = 1000  # vectors that are copied while nobody else writes
 PATIENCE_S = 1.0  # so that of two who build at once one gets it
 
@@ -45,16 +49,24 @@ class Near:
         if found is None or not self._server.has(NEAR):
             return None
         body = json.loads(found[1])
-        return Index(body["kind"], body["parameters"])
+        return Index(body["kind"], body["parameters"], body["build"])
 
     def search(
         self, index: Index, k: int, looked_at: int, queries: Sequence[Any]
     ) -> list[list[dict[str, Any]]]:
         """Return for each query some of the nearest k items: `id`."""
+        self._load()
+        return self._server.search(NEAR, queries, k, "", index.told(looked_at, k))
+
+    def every(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield all that is in it, some at a time: `id` and `vector`."""
+        self._load()
+        return self._server.every(NEAR, "", ["id", "vector"], self._size)
+
+    def _load(self) -> None:
         if not self._loaded:  # Milvus Lite forgets it with its process
             self._server.load(NEAR)
             self._loaded = True
-        return self._server.search(NEAR, queries, k, "", index.told(looked_at, k))
 
     # Kept up to date
 
@@ -96,8 +108,7 @@ class Near:
     def drop(self) -> None:
         """Take it away; to be called by who has the right to write."""
         self._texts.remove([NEAR])
-        if self._server.has(NEAR):
-            self._server.drop(NEAR)
+        self._remove(NEAR)
         self._loaded = False
 
     def build(
@@ -136,6 +147,7 @@ class Near:
         alone: Callable[[], contextlib.AbstractContextManager[None]],
         progress: Callable[[int, int], None],
     ) -> None:
+        self._try(index)
         with alone():
             self.drop()
             self._server.make(NEAR, fields(self._dim), flat=False)
@@ -147,18 +159,37 @@ class Near:
                     out = ["id", "vector"]
                     self._write(self._server.rows(ITEMS, "id", some, out, LIVE, self._size))
                 progress(min(start + TOGETHER, len(every)), len(every))
-            self._finish(index)
+            self._make(NEAR, index)
         except BaseException:
             with contextlib.suppress(GalleryError), alone():
                 self.drop()
             raise
-        body = {"kind": index.kind, "parameters": dict(index.parameters)}
+        body = {
+            "kind": index.kind,
+            "parameters": dict(index.parameters),
+            "build": uuid.uuid4().hex[:8],
+        }
         with alone():
             self._texts.write({NEAR: json.dumps(body)}, 0)
 
-    def _finish(self, index: Index) -> None:
+    def _try(self, index: Index) -> None:
+        """Build an index of one vector: what is refused is refused before anything is changed."""
+        self._remove(TRIAL)  # of one that was killed
+        self._server.make(TRIAL, fields(self._dim), flat=False)
         try:
-            self._server.build(NEAR, index.name, index.parameters)
+            row = {"id": 1, "vector": np.ones(self._dim, np.float32)}
+            self._server.write(TRIAL, [row], self._size)
+            self._make(TRIAL, index)
+        finally:
+            self._remove(TRIAL)
+
+    def _remove(self, collection: str) -> None:
+        if self._server.has(collection):
+            self._server.drop(collection)
+
+    def _make(self, collection: str, index: Index) -> None:
+        try:
+            self._server.build(collection, index.name, index.parameters)
         except GalleryError as error:
             raise GalleryError(
                 f"the index {index} cannot be built: {error.cause}",
@@ -166,7 +197,6 @@ class Near:
                 remedy="Try another --index: Milvus Lite has hnsw and ivf; diskann needs a server "
                 "whose configuration allows it. Exact searches go on as before",
             ) from error
-        self._loaded = True
 
 
 def fields(dim: int) -> list[Field]:

@@ -206,7 +206,7 @@ class MilvusStore(MilvusCatalogue):
     def shortcut(self, space: Space) -> str:
         """Return what names the way an approximate search takes; empty where it is exact."""
         index = self.index() if isinstance(space, Base) else None
-        return "" if index is None else str(index)
+        return "" if index is None else f"{index} #{index.build}"
 
     def count(self) -> int:
         """Return how many live items there are, without reading them."""
@@ -242,7 +242,8 @@ class MilvusStore(MilvusCatalogue):
                     revision = self.revision()
                     # The journal has a checksum of its own; what it changes need not be whole.
                     rows = self._seen().rows
-                    found = list(damage(self._server, self._texts, rows, 4 * self.dim))
+                    size = 4 * self.dim
+                    found = list(damage(self._server, self._texts, self._near, rows, size))
                 except DamagedGallery as error:
                     return [error.cause]
                 if not found or self.revision() == revision:
