@@ -13,7 +13,15 @@ from houndsight.gallery.documents import understood
 from houndsight.stores import Indexed
 from houndsight.types import Vectors
 
-__all__ = ["Recall", "document_of", "measured_recall", "now", "own_queries", "share_found"]
+__all__ = [
+    "Recall",
+    "document_of",
+    "measured_recall",
+    "now",
+    "own_queries",
+    "share_found",
+    "written",
+]
 
 # Items that stand in for queries, drawn with seed 0.
 SAMPLE = 200
@@ -96,7 +104,7 @@ def measured_recall(gallery: Gallery, k: int = 20, *, metric: str | None = None)
     if recall is None or recall.by != by or _stale(recall, items):
         recall = _measure(gallery, k, metric, items, by)
         if by:  # else it looked at everything, which is no promise for later
-            body = {name: asdict(one) for name, one in {**known, str(k): recall}.items()}
+            body = {name: written(one) for name, one in {**known, str(k): recall}.items()}
             gallery.record(document_of(gallery, metric), body)
     return recall
 
@@ -111,6 +119,13 @@ def _known(gallery: Gallery, metric: str | None) -> dict[str, Recall]:
     body: dict[str, dict[str, Any]] = gallery.store.documents(name).get(name, {})
     with understood(gallery.place, "approximate searches"):
         return {k: Recall(**one) for k, one in body.items()}
+
+
+def written(recall: Recall) -> dict[str, Any]:
+    """Return a record as JSON values."""
+    body = asdict(recall)
+    del body["stale"]  # which is found out when it is read
+    return body
 
 
 def _stale(recall: Recall, items: int) -> bool:

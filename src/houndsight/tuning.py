@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from houndsight.approximation import Recall, document_of, now, own_queries, share_found
+from houndsight.approximation import (
+    Recall,
+    document_of,
+    now,
+    own_queries,
+    share_found,
+    written,
+)
 from houndsight.errors import InputError, printable
 from houndsight.gallery import Gallery
 from houndsight.metrics import Estimate, bootstrap
@@ -254,7 +261,7 @@ def _record(gallery: Gallery, made: Tuning) -> None:
     with gallery.store.transaction():
         known = gallery.store.documents(name).get(name, {})
         same = {k: one for k, one in known.items() if one["by"] == found.by}
-        gallery.store.put_document(name, {**same, str(made.k): asdict(found)})
+        gallery.store.put_document(name, {**same, str(made.k): written(found)})
 
 
 class _Asking:

@@ -43,8 +43,8 @@ def _parameters(
 
 
 @click.command(
-    epilog="Example: houndsight tune -g milvus://localhost:19530/dogs holiday. Other parameters: "
-    "houndsight tune -g milvus://localhost:19530/dogs --index hnsw -p M=32 -p ef=100 -p ef=200"
+    epilog="Example: houndsight tune -g milvus://localhost:19530/dogs --index hnsw -p ef=100. "
+    "Measured with photos of your own: houndsight tune -g milvus://localhost:19530/dogs holiday"
 )
 @click.argument("photos", nargs=-1, metavar="[IMAGE_OR_FOLDER...]", shell_complete=complete_files)
 @gallery_option

@@ -29,6 +29,11 @@ class Kind:
     searched: str
     least_k: bool
 
+    @property
+    def least(self) -> dict[str, int]:
+        """The least of each parameter that it is built with."""
+        return {name: least for name, (least, _) in self.built.items()}
+
 
 # The bounds are those of Milvus's documents (2.6).
 KINDS: Mapping[str, Kind] = {

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from houndsight.errors import GalleryBusy, GalleryError
-from houndsight.stores.indexes import Index
+from houndsight.stores.indexes import KINDS, Index
 from houndsight.stores.milvus.client import Field, Server
 from houndsight.stores.milvus.lease import Lease
 from houndsight.stores.milvus.rows import ITEMS, LIVE
@@ -24,7 +24,8 @@ from houndsight.stores.milvus.texts import Texts
 __all__ = ["NEAR", "Near"]
 
 NEAR = "near"  # the collection, and the key of the text that says which index it has
-TRIAL = "trial"  # a collection of one vector
+TRIAL = "trial"  # a collection of a few vectors
+FEW = 39  # for one cluster; with fewer FAISS, in Milvus Lite, warns on standard error
 TOGETHER = 1000  # vectors that are copied while nobody else writes
 PATIENCE_S = 1.0  # so that of two who build at once one gets it
 
@@ -173,13 +174,13 @@ class Near:
             self._texts.write({NEAR: json.dumps(body)}, 0)
 
     def _try(self, index: Index) -> None:
-        """Build an index of one vector: what is refused is refused before anything is changed."""
+        """Build an index of a few vectors: what is refused is so before anything is changed."""
         self._remove(TRIAL)  # of one that was killed
         self._server.make(TRIAL, fields(self._dim), flat=False)
         try:
-            row = {"id": 1, "vector": np.ones(self._dim, np.float32)}
-            self._server.write(TRIAL, [row], self._size)
-            self._make(TRIAL, index)
+            vector = np.ones(self._dim, np.float32)
+            self._server.write(TRIAL, [{"id": n, "vector": vector} for n in range(FEW)], self._size)
+            self._make(TRIAL, Index(index.kind, KINDS[index.kind].least))
         finally:
             self._remove(TRIAL)
 
