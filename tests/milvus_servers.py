@@ -1,12 +1,17 @@
 """Galleries in Milvus for tests: Milvus Lite as a file, and as a server of its own process."""
 
 import importlib.util
+import os
 import socket
 import subprocess
 import sys
 import time
 
 import pytest
+
+# Threads of OpenMP that spin while they wait make building an index of 2,000 vectors take a minute
+# on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 HERE = all(importlib.util.find_spec(name) for name in ("pymilvus", "milvus_lite"))
 needs_milvus = pytest.mark.skipif(not HERE, reason="needs the extra milvus")

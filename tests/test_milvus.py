@@ -157,7 +157,6 @@ def test_every_command_says_the_same_as_of_a_folder(hs, photos, tmp_path):
     assert "12" in same("info", "-g", "G", "--json")
     same("search", query, "-g", "G", "-k", "5")
     same("search", query, "-g", "G", "--label", "beagle", "--label", "collie", "--json")
-    same("search", tmp_path / "new.jpg", "-g", "G", "--approximate", "-k", "3")
     same("search", query, "-g", "G", "--label", "beagel", code=1)
     same("classify", query, tmp_path / "new.jpg", "-g", "G")
     same("evaluate", "-g", "G", "-k", "3")

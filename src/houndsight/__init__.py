@@ -82,6 +82,9 @@ if TYPE_CHECKING:
     from houndsight.repairing import examine as examine
     from houndsight.repairing import repair as repair
     from houndsight.search import distances as distances
+    from houndsight.tuning import Tuning as Tuning
+    from houndsight.tuning import drop_index as drop_index
+    from houndsight.tuning import tune as tune
     from houndsight.types import Item as Item
     from houndsight.types import Match as Match
     from houndsight.types import Matches as Matches
@@ -122,6 +125,7 @@ _HOMES = {
     "queries": "Query read_queries",
     "repairing": "Examination Repair examine repair",
     "search": "distances",
+    "tuning": "Tuning drop_index tune",
     "watching": "watch",
     "types": "Item Match Matches Skipped Vectors Where",
 }

@@ -1,23 +1,34 @@
 """What an approximate search finds of the true neighbours, measured on the gallery itself."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from houndsight.errors import InputError
+from houndsight.errors import InputError, printable
 from houndsight.gallery import Gallery
 from houndsight.gallery.documents import understood
+from houndsight.stores import Indexed
+from houndsight.types import Vectors
 
-__all__ = ["Recall", "measured_recall"]
+__all__ = [
+    "Recall",
+    "document_of",
+    "measured_recall",
+    "now",
+    "own_queries",
+    "share_found",
+    "written",
+]
 
 # Items that stand in for queries, drawn with seed 0.
 SAMPLE = 200
 # What is asked of the number of vectors that are looked at: the smallest that reaches it is taken.
 WANTED = 0.999
 LOOKED_AT = (100, 200, 400, 800, 1600, 3200, 6400)
-# Measured again once the gallery has grown or shrunk by this part.
+# Measured again, or said to be of another gallery, once it has grown or shrunk by this part.
 CHANGE = 0.25
 
 
@@ -30,17 +41,22 @@ class Recall:
     k
         How many neighbours are asked for.
     looked_at
-        How many vectors are looked at in full.
+        How many vectors are looked at in full; in Milvus what the search of the index is told.
     recall
         Share of the true k nearest that are found, 0 to 1, the mean over `queries`.
     queries
-        How many of the gallery's own items it was measured on, each without itself.
+        How many photos it was measured on.
     items
         How many items the gallery had.
     by
-        What such a search goes by; where it is another now, it is measured again.
+        What such a search goes by; where it is another now, this does not count.
     time
         When, UTC in ISO 8601.
+    own
+        Whether the queries were the gallery's own items, each without itself.
+    stale
+        Whether the gallery has grown or shrunk by a quarter since. In a folder it is measured again
+        then.
     """
 
     k: int
@@ -50,13 +66,16 @@ class Recall:
     items: int
     by: str
     time: str
+    own: bool = True
+    stale: bool = False
 
 
 def measured_recall(gallery: Gallery, k: int = 20, *, metric: str | None = None) -> Recall:
     """Return what an approximate search of a gallery is worth, from its record or measured now.
 
     With ``gallery.search(..., looked_at=measured_recall(gallery, k).looked_at)`` 99.9 % of the true
-    neighbours are found, or what looking at 6,400 vectors gives, as `Recall.recall` says.
+    neighbours are found, or what looking at 6,400 vectors gives, as `Recall.recall` says. Of a
+    gallery in Milvus it is what `houndsight.tune` has measured, for k neighbours or more.
 
     Parameters
     ----------
@@ -70,30 +89,99 @@ def measured_recall(gallery: Gallery, k: int = 20, *, metric: str | None = None)
     Raises
     ------
     InputError
-        If k is below 1, there is no such metric, or the gallery is empty.
+        If k is below 1, there is no such metric, or the gallery is empty; in Milvus if nothing is
+        on record.
     """
-    name = f"recall/{gallery.named(metric)}"
+    known = _known(gallery, metric)
+    by = gallery.store.shortcut(gallery.space(metric))
+    if isinstance(gallery.store, Indexed):
+        items = gallery.store.count()
+        return _tuned(gallery, k, metric, [one for one in known.values() if one.by == by], items)
     items = len(gallery)
     if not items:
         raise InputError("holds no photo", path=gallery.place, remedy="Index photos first")
-    known: dict[str, dict[str, Any]] = gallery.store.documents(name).get(name, {})
-    by = gallery.store.shortcut(gallery.space(metric))
-    with understood(gallery.place, "approximate searches"):
-        if str(k) in known:
-            recall = Recall(**known[str(k)])
-            if recall.by == by and abs(items - recall.items) <= CHANGE * recall.items:
-                return recall
-    recall = _measure(gallery, k, metric, items, by)
-    if by:  # else it looked at everything, which is no promise for later
-        gallery.record(name, {**known, str(k): asdict(recall)})
+    recall = known.get(str(k))
+    if recall is None or recall.by != by or _stale(recall, items):
+        recall = _measure(gallery, k, metric, items, by)
+        if by:  # else it looked at everything, which is no promise for later
+            body = {name: written(one) for name, one in {**known, str(k): recall}.items()}
+            gallery.record(document_of(gallery, metric), body)
     return recall
 
 
+def document_of(gallery: Gallery, metric: str | None) -> str:
+    """Return the name of the document that has what was measured in a metric, by k."""
+    return f"recall/{gallery.named(metric)}"
+
+
+def _known(gallery: Gallery, metric: str | None) -> dict[str, Recall]:
+    name = document_of(gallery, metric)
+    body: dict[str, dict[str, Any]] = gallery.store.documents(name).get(name, {})
+    with understood(gallery.place, "approximate searches"):
+        return {k: Recall(**one) for k, one in body.items()}
+
+
+def written(recall: Recall) -> dict[str, Any]:
+    """Return a record as JSON values."""
+    body = asdict(recall)
+    del body["stale"]  # which is found out when it is read
+    return body
+
+
+def _stale(recall: Recall, items: int) -> bool:
+    return abs(items - recall.items) > CHANGE * recall.items
+
+
+def _tuned(
+    gallery: Gallery, k: int, metric: str | None, known: Sequence[Recall], items: int
+) -> Recall:
+    """Return the record of the fewest neighbours that are k or more; InputError without one."""
+    tune = f"houndsight tune -g {printable(gallery.place)}"
+    name = gallery.named(metric)
+    if name != gallery.stored_metric:
+        raise InputError(
+            f"its index is of the vectors as they are stored, not of the metric {name}",
+            path=gallery.place,
+            remedy=f"Leave --approximate out, or search with --metric {gallery.stored_metric}",
+        )
+    if not known:
+        raise InputError(
+            "what an approximate search finds was not measured yet",
+            path=gallery.place,
+            remedy=f"Run {tune}, which builds an index and measures it, or leave --approximate out",
+        )
+    fitting = [one for one in known if one.k >= k]
+    if not fitting:
+        most = max(one.k for one in known)
+        raise InputError(
+            f"what an approximate search finds was measured for {most} neighbours, not for {k}",
+            path=gallery.place,
+            remedy=f"Run {tune} -k {k}, or ask for fewer",
+        )
+    recall = min(fitting, key=lambda one: one.k)
+    return replace(recall, stale=_stale(recall, items))
+
+
+def own_queries(gallery: Gallery) -> tuple[Vectors, list[set[int]]]:
+    """Return vectors of items that stand in for queries, at most 200, and the id of each."""
+    ids = np.sort(gallery.ids())
+    drawn = np.random.default_rng(0).permutation(len(ids))[:SAMPLE]
+    asked = gallery.items(ids[np.sort(drawn)].tolist())
+    return gallery.vectors(asked), [{item.id} for item in asked]
+
+
+def share_found(found: Collection[int], true: Collection[int]) -> float:
+    """Return which share of the true neighbours was found."""
+    return len({*found} & {*true}) / len(true) if true else 1.0
+
+
+def now() -> str:
+    """Return the time as records have it: UTC in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _measure(gallery: Gallery, k: int, metric: str | None, items: int, by: str) -> Recall:
-    every = gallery.items()
-    drawn = np.random.default_rng(0).permutation(items)[:SAMPLE]
-    asked = [every[n] for n in sorted(drawn.tolist())]
-    queries, own = gallery.vectors(asked), [{item.id} for item in asked]
+    queries, own = own_queries(gallery)
 
     def found(looked_at: int | None) -> list[set[int]]:
         ids = gallery.search(queries, k, exclude=own, metric=metric, looked_at=looked_at).ids
@@ -103,8 +191,7 @@ def _measure(gallery: Gallery, k: int, metric: str | None, items: int, by: str) 
     recall, looked_at = 0.0, 0
     for looked_at in (n for n in LOOKED_AT if n >= 2 * k or n == LOOKED_AT[-1]):
         pairs = zip(found(looked_at), exact, strict=True)
-        recall = float(np.mean([len(a & b) / len(b) if b else 1.0 for a, b in pairs]))
+        recall = float(np.mean([share_found(some, true) for some, true in pairs]))
         if recall >= WANTED:
             break
-    time = datetime.now(UTC).isoformat(timespec="seconds")
-    return Recall(k, looked_at, recall, len(asked), items, by, time)
+    return Recall(k, looked_at, recall, len(queries), items, by, now())

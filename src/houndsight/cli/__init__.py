@@ -30,6 +30,7 @@ from houndsight.cli import (
     saving,
     searching,
     serving,
+    tuning,
     watching,
 )
 from houndsight.cli.advice import advice
@@ -89,6 +90,7 @@ for module in (
     curating,
     evaluating,
     learning,
+    tuning,
     mapping,
     keeping,
     saving,

@@ -125,7 +125,7 @@ class _Asked:
     "--approximate",
     is_flag=True,
     help="Quicker in a very large gallery: without the proof that none is missing. What share it "
-    "finds is measured on the gallery first.",
+    "finds is measured on the gallery first; in Milvus by houndsight tune.",
 )
 @view_options
 @combining_options
@@ -224,8 +224,13 @@ def _looked_at(gallery: "Gallery", asked: _Asked) -> int:
     recall = measured_recall(gallery, asked.k, metric=asked.metric)
     note(
         f"approximate: finds {100 * recall.recall:.2f} % of the {recall.k} nearest, measured on "
-        f"{recall.queries:,} photos of this gallery"
+        f"{recall.queries:,} photos{' of this gallery' * recall.own}"
     )
+    if recall.stale:
+        note(
+            f"approximate: it held {recall.items:,} photos then, and has changed much since. Run "
+            "houndsight tune again"
+        )
     return recall.looked_at
 
 

@@ -34,7 +34,7 @@ from houndsight.gallery.spaces import Spaces
 from houndsight.gallery.underway import Watched
 from houndsight.maps import Base, Space
 from houndsight.remote import absolute
-from houndsight.stores import Store
+from houndsight.stores import Indexed, Store
 from houndsight.stores.address import Place, located
 from houndsight.stores.layout import make_below
 from houndsight.stores.local import LocalStore
@@ -344,6 +344,17 @@ class Gallery(ByHand, Spaces, Watched):
             )
         return self.store
 
+    def indexed(self) -> Indexed:
+        """Return the store of a gallery that can have an index; InputError where it cannot."""
+        if not isinstance(self.store, Indexed):
+            raise InputError(
+                "is in a folder, where an approximate search needs no index: it measures by itself "
+                "what it finds",
+                path=self.place,
+                remedy="Search with --approximate; houndsight copy takes a gallery to Milvus",
+            )
+        return self.store
+
     def check(self, embedder: Embedder) -> None:
         """Raise FingerprintMismatch unless an embedder's vectors fit the gallery's."""
         if embedder.fingerprint != self.fingerprint:
@@ -384,7 +395,8 @@ class Gallery(ByHand, Spaces, Watched):
             the gallery's own when None.
         looked_at
             Look at only so many vectors in full, 1 or more: quicker in a large gallery, and some
-            neighbours may be missing; how many, `houndsight.measured_recall` says. Exact when None.
+            neighbours may be missing; how many, `houndsight.measured_recall` says. In Milvus it is
+            what the search of the index is told, see `houndsight.tune`. Exact when None.
 
         Returns
         -------

@@ -1,16 +1,17 @@
 """Keep items, vectors and named documents, and find neighbours; know nothing of images."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.maps import Space
+from houndsight.stores.indexes import Index
 from houndsight.types import Item, Where
 
-__all__ = ["Store"]
+__all__ = ["Indexed", "Store"]
 
 
 class Store(Protocol):
@@ -120,4 +121,33 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release files."""
+        ...
+
+
+@runtime_checkable
+class Indexed(Protocol):
+    """A store that can have an index for approximate searches, beside what makes it exact.
+
+    `Store.candidates` uses it where `looked_at` is given, which then is what searches of that index
+    are told, and `Store.shortcut` names it.
+    """
+
+    def count(self) -> int:
+        """Return how many live items there are, without reading them."""
+        ...
+
+    def index(self) -> Index | None:
+        """Return the index that is there, built to the end and up to date; None for none."""
+        ...
+
+    def build_index(self, index: Index, progress: Callable[[int, int], None]) -> None:
+        """Build an index of the stored vectors, in the place of one that is there.
+
+        `progress` is called with how many vectors are in, and how many will be. Stopped at any
+        moment, there is none, and all else is as it was.
+        """
+        ...
+
+    def drop_index(self) -> None:
+        """Take the index away, if there is one."""
         ...

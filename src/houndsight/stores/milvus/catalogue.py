@@ -24,6 +24,7 @@ from houndsight.stores.milvus.changes import Changes
 from houndsight.stores.milvus.client import BYTES
 from houndsight.stores.milvus.lease import Lease
 from houndsight.stores.milvus.making import FILES, PATIENCE_S, STATE, document_text
+from houndsight.stores.milvus.near import Near
 from houndsight.stores.milvus.rows import ITEMS, LONGEST, NO_VECTOR, OUT, Row, fits, packed
 from houndsight.stores.milvus.texts import Texts, key_of, name_of
 from houndsight.types import Item
@@ -46,6 +47,7 @@ class MilvusCatalogue:
         self._lock = threading.RLock()  # one thread at a time, as in a local store
         self._server = server
         self._texts = Texts(server)
+        self._near = Near(server, self._texts, self.dim)
         self._lease = Lease(server, "write")
         self._state: tuple[int, Changes] = (-1, Changes())
         self._changes: Changes | None = None  # of the transaction that is open
@@ -91,7 +93,10 @@ class MilvusCatalogue:
 
     def _complete(self, version: int, changes: Changes) -> None:
         """Put a journal's changes where they belong, and empty it."""
-        self._server.delete(ITEMS, [id_ for id_, row in changes.rows.items() if row is None])
+        gone = [id_ for id_, row in changes.rows.items() if row is None]
+        if gone:
+            self._near.follow([], (), gone)
+            self._server.delete(ITEMS, gone)
         rows = [row for row in changes.rows.values() if row is not None]
         step = max(1, BYTES // (4 * self.dim))
         for start in range(0, len(rows), step):
@@ -107,6 +112,7 @@ class MilvusCatalogue:
                 for row in some
             ]
             self._lease.check()
+            self._near.follow(made, changes.vectors, [])
             self._server.write(ITEMS, made, 4 * self.dim)
         texts = {key_of(name): text for name, text in changes.documents.items()}
         self._lease.check()

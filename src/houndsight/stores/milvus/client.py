@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from houndsight.errors import GalleryError
@@ -21,6 +21,7 @@ TOKEN = "HOUNDSIGHT_MILVUS_TOKEN"  # noqa: S105  the name of the variable
 WAITS_S = (0.2, 1.0)  # before the second and the third attempt
 CALL_S = 30.0  # the longest that one attempt may take; the client tries again within it
 CONNECT_S = 10.0
+BUILD_S = 86_400.0  # an index of many vectors takes hours
 STRONG = "Strong"  # every read sees every write that was acknowledged before it
 BATCH = 1000  # values in one filter; rows of one answer
 BYTES = 8 << 20  # of vectors in one message: servers refuse some 64 MB
@@ -81,21 +82,37 @@ class Server:
         """Return whether the gallery has a collection."""
         return bool(self._call("has_collection", collection))
 
-    def make(self, collection: str, fields: Sequence[Field]) -> None:
-        """Make a collection of (name, type, how) fields, searched by brute force, and load it."""
+    def make(self, collection: str, fields: Sequence[Field], *, flat: bool = True) -> None:
+        """Make a collection of (name, type, how) fields, searched by brute force, and load it.
+
+        Where not `flat`, `build` makes it one that can be searched.
+        """
         kinds = self._library.DataType
         schema = self._library.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         for name, kind, how in fields:
             schema.add_field(name, getattr(kinds, kind), **how)
-        index = self._library.MilvusClient.prepare_index_params()
-        index.add_index("vector", index_type="FLAT", metric_type="L2")
+        index = {"index_params": self._index("FLAT", {})} if flat else {}
         self._call(
-            "create_collection",
-            collection,
-            schema=schema,
-            index_params=index,
-            consistency_level=STRONG,
+            "create_collection", collection, schema=schema, consistency_level=STRONG, **index
         )
+
+    def build(self, collection: str, kind: str, parameters: Mapping[str, int]) -> None:
+        """Index the rows of a collection that was made without, and load it; waits for it."""
+        index = self._index(kind, parameters)
+        self._call("flush", collection, timeout=BUILD_S)
+        self._call("create_index", collection, timeout=BUILD_S, index_params=index)
+        self.load(collection)
+
+    def load(self, collection: str) -> None:
+        """Make sure that a collection can be searched."""
+        self._call("load_collection", collection, timeout=BUILD_S)
+
+    def _index(self, kind: str, parameters: Mapping[str, int]) -> Any:
+        index = self._library.MilvusClient.prepare_index_params()
+        # Within "params", as they are sent as JSON: servers read both, Milvus Lite only that.
+        inner = {"params": dict(parameters)} if parameters else {}
+        index.add_index("vector", index_type=kind, metric_type="L2", params=inner)
+        return index
 
     def check(self, collection: str, fields: Sequence[Field]) -> int:
         """Load a collection; GalleryError unless it has these fields. Returns its vectors' dim."""
@@ -188,9 +205,17 @@ class Server:
         return int(found[0]["count(*)"])
 
     def search(
-        self, collection: str, queries: Sequence[Any], limit: int, condition: str
+        self,
+        collection: str,
+        queries: Sequence[Any],
+        limit: int,
+        condition: str,
+        told: Mapping[str, int] | None = None,
     ) -> list[list[dict[str, Any]]]:
-        """Return for each query the nearest rows: `id` and `distance`, which is squared."""
+        """Return for each query the nearest rows: `id` and `distance`, which is squared.
+
+        `told` is what the search of an index needs to know.
+        """
         found = self._call(
             "search",
             collection,
@@ -199,14 +224,14 @@ class Server:
             limit=limit,
             filter=condition,
             output_fields=["id"],
-            search_params={"metric_type": "L2"},
+            search_params={"metric_type": "L2", "params": dict(told or {})},
             consistency_level=STRONG,
         )
         return [list(one) for one in found]
 
-    def _call(self, method: str, collection: str, **how: Any) -> Any:
+    def _call(self, method: str, collection: str, timeout: float = CALL_S, **how: Any) -> Any:
         call = getattr(self._client, method)
-        return self._again(lambda: call(self.name(collection), timeout=CALL_S, **how))
+        return self._again(lambda: call(self.name(collection), timeout=timeout, **how))
 
     def _again(self, call: Any) -> Any:
         """Call; where what failed may pass, twice more. Every call here may be made twice."""

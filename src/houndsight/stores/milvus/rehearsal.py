@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from houndsight.errors import InputError
 from houndsight.stores.address import Address
+from houndsight.stores.indexes import Index
 from houndsight.stores.milvus.changes import Changes
 from houndsight.stores.milvus.making import document_text
 from houndsight.stores.milvus.store import MilvusStore
@@ -69,6 +71,13 @@ class MilvusRehearsal(MilvusStore):
 
     def _sweep(self) -> None:
         pass
+
+    def build_index(self, index: Index, progress: Callable[[int, int], None]) -> None:  # noqa: ARG002
+        """Raise InputError: what an index finds is known when it is there."""
+        raise InputError("an index cannot be rehearsed", path=self.address)
+
+    def drop_index(self) -> None:
+        """Leave it."""
 
 
 class _Nothing:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from houndsight.errors import InputError
 from houndsight.stores import layout
@@ -24,6 +24,7 @@ __all__ = [
     "OUT",
     "Row",
     "condition",
+    "crc_of",
     "faults",
     "fields",
     "fits",
@@ -94,7 +95,7 @@ def packed(row: Row, vector: NDArray[np.float32] | None, dim: int) -> dict[str, 
     """Return a row of the collection; zeros stand for a vector that was given up."""
     item = row.item
     held = np.zeros(dim, np.float32) if vector is None else vector
-    crc = 0 if vector is None else _crc(vector)
+    crc = 0 if vector is None else crc_of(vector)
     return {
         "id": item.id,
         "serial": row.serial,
@@ -126,7 +127,7 @@ def faults(row: Mapping[str, Any]) -> list[str]:
     if one.serial == NO_VECTOR:
         return [] if one.item.removed else ["has no vector"]
     vector = np.asarray(row["vector"], np.float32)
-    if _crc(vector) != row["vector_crc"]:
+    if crc_of(vector) != row["vector_crc"]:
         return ["the checksum of its vector does not fit"]
     if not np.isfinite(vector).all():
         return ["its vector holds a value that is not finite"]
@@ -164,5 +165,6 @@ def _label_key(label: str | None) -> str:
     return hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _crc(vector: NDArray[np.float32]) -> int:
+def crc_of(vector: ArrayLike) -> int:
+    """Return the checksum of a vector."""
     return zlib.crc32(np.ascontiguousarray(vector, "<f4").tobytes())

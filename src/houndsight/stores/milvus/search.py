@@ -13,7 +13,7 @@ from houndsight.maps import Space
 from houndsight.stores.milvus.client import Server
 from houndsight.stores.milvus.rows import ITEMS
 
-__all__ = ["by_search", "by_sight"]
+__all__ = ["by_index", "by_search", "by_sight"]
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 Block = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -94,6 +94,31 @@ def _all_there(
 def _slack(dim: int, reach: Any) -> Any:
     """Return how far a squared distance may be off, where the two norms add up to `reach`."""
     return (dim + 8) * 2.0**-24 * reach**2 + dim * 2.0**-126
+
+
+def by_index(
+    look: Callable[[Sequence[Any]], list[list[dict[str, Any]]]],
+    queries: NDArray[np.float32],
+    read: Callable[[Sequence[int]], dict[int, NDArray[np.float32]]],
+) -> Iterator[Found]:
+    """For each query ids that most likely contain its nearest, and their vectors.
+
+    Parameters
+    ----------
+    look
+        Returns for each query what an index has found.
+    queries
+        (n, dim), of the stored vectors' kind.
+    read
+        Returns the vectors of items by id, of those that are live.
+    """
+    for start in range(0, len(queries), TOGETHER):
+        found = look(list(queries[start : start + TOGETHER]))
+        held = read(sorted({int(row["id"]) for rows in found for row in rows}))
+        for rows in found:
+            ids = [int(row["id"]) for row in rows if int(row["id"]) in held]
+            none = np.empty((0, queries.shape[1]), np.float32)
+            yield np.array(ids, np.int64), np.stack([held[id_] for id_ in ids]) if ids else none
 
 
 def by_sight(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from houndsight.errors import DamagedGallery
 from houndsight.maps import Base, Space
 from houndsight.stores.address import Address
+from houndsight.stores.indexes import Index
 from houndsight.stores.milvus import lease
 from houndsight.stores.milvus.catalogue import MilvusCatalogue
 from houndsight.stores.milvus.client import Server
@@ -20,7 +22,7 @@ from houndsight.stores.milvus.damage import damage
 from houndsight.stores.milvus.lease import LOCK
 from houndsight.stores.milvus.making import absent, is_there, may_be
 from houndsight.stores.milvus.rows import ITEMS, LIVE, NO_VECTOR, Row, condition, fields
-from houndsight.stores.milvus.search import MOST, SPARE, by_search, by_sight
+from houndsight.stores.milvus.search import MOST, SPARE, by_index, by_search, by_sight
 from houndsight.stores.reduced import Reduced
 from houndsight.stores.snapshot import Rows, Snapshot, Sound
 from houndsight.types import Where
@@ -85,15 +87,23 @@ class MilvusStore(MilvusCatalogue):
         k: int,
         where: Where,
         space: Space,
-        looked_at: int | None = None,  # noqa: ARG002  all answers are exact
+        looked_at: int | None = None,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """For each query ids of live items that surely contain its k nearest in a space.
 
         With their vectors as stored, (n, dim). Milvus searches where the space is that of the
         stored vectors and neighbours and queries are few. Else all vectors are fetched: once, and
         kept until something is committed, if they fit into 1 GiB.
+
+        With `looked_at`, and an index, the k nearest stored vectors of all are those that it finds,
+        but while a journal is not emptied. All other searches are exact.
         """
         with self._lock:
+            if looked_at is not None and self._may_be_quick(k, where, space):
+                index = self.index()
+                if index is not None:
+                    look = partial(self._near.search, index, k, looked_at)
+                    return by_index(look, queries, self._live_vectors)
             live = self._live()
             few = k + SPARE <= min(MOST, len(live.ids) // 2) and len(queries) < MANY
             held = len(live.stored) > 0 or not len(live.ids)
@@ -115,6 +125,14 @@ class MilvusStore(MilvusCatalogue):
     def _vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
         held = self._stored(ids)
         return np.stack([held[id_] for id_ in ids]) if ids else np.empty((0, self.dim), np.float32)
+
+    def _may_be_quick(self, k: int, where: Where, space: Space) -> bool:
+        """Return whether the index may be asked: it has the stored vectors, and no labels."""
+        return isinstance(space, Base) and where == Where() and k <= MOST and not self._seen()
+
+    def _live_vectors(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+        rows = self._server.rows(ITEMS, "id", ids, ["id", "vector"], LIVE, 4 * self.dim)
+        return {int(row["id"]): np.array(row["vector"], np.float32) for row in rows}
 
     def _live(self) -> Snapshot:
         """Return the live items, read again only when something was committed."""
@@ -183,9 +201,33 @@ class MilvusStore(MilvusCatalogue):
         if changed:
             yield np.array(changed, np.int64), self.vectors(changed)
 
-    def shortcut(self, space: Space) -> str:  # noqa: ARG002
-        """Return "": searches are exact."""
-        return ""
+    # An index for approximate searches
+
+    def shortcut(self, space: Space) -> str:
+        """Return what names the way an approximate search takes; empty where it is exact."""
+        index = self.index() if isinstance(space, Base) else None
+        return "" if index is None else f"{index} #{index.build}"
+
+    def count(self) -> int:
+        """Return how many live items there are, without reading them."""
+        with self._lock:
+            if self._seen():
+                return len(self._live().ids)
+            return int(self._server.count(ITEMS, LIVE))
+
+    def index(self) -> Index | None:
+        """Return the index that is there, built to the end and up to date; None for none."""
+        with self._lock:
+            return self._near.index()
+
+    def build_index(self, index: Index, progress: Callable[[int, int], None]) -> None:
+        """Build an index of the stored vectors, in the place of one that is there."""
+        self._near.build(index, lambda: self.ids(Where()).tolist(), self.transaction, progress)
+
+    def drop_index(self) -> None:
+        """Take the index away, if there is one."""
+        with self.transaction():
+            self._near.drop()
 
     # Upkeep
 
@@ -200,7 +242,8 @@ class MilvusStore(MilvusCatalogue):
                     revision = self.revision()
                     # The journal has a checksum of its own; what it changes need not be whole.
                     rows = self._seen().rows
-                    found = list(damage(self._server, self._texts, rows, 4 * self.dim))
+                    size = 4 * self.dim
+                    found = list(damage(self._server, self._texts, self._near, rows, size))
                 except DamagedGallery as error:
                     return [error.cause]
                 if not found or self.revision() == revision:
