@@ -129,11 +129,20 @@ def test_a_perfect_ranking_scores_exactly_one(r):
 def test_no_queries_and_no_neighbours():
     none = np.zeros(0, int)
     assert ndcg_at(np.zeros((0, 5), bool), 5, none).shape == (0,)
-    assert average_precision(np.zeros((0, 5), bool), none).shape == (0,)
+    for figure in (average_precision, map_at_r, r_precision):
+        assert figure(np.zeros((0, 5), bool), none).shape == (0,)
     empty = np.zeros((2, 0), bool)
     assert precision_at(empty, 5, [0, 0]).tolist() == [0, 0]
     assert recall_at(empty, 5).tolist() == [False, False]
     assert ndcg_at(empty, 5, [3, 0]).tolist() == average_precision(empty, [3, 0]).tolist() == [0, 0]
+    assert map_at_r(empty, [0, 0]).tolist() == r_precision(empty, [0, 0]).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64])
+def test_counts_may_be_of_any_kind_of_integer(kind):
+    assert precision_at(HITS, 3, COUNTS.astype(kind)).tolist() == pytest.approx(
+        [2 / 3, 1 / 3, 0, 0, 0]
+    )
 
 
 # Figures of a ranking, against other definitions
