@@ -41,8 +41,13 @@ PARTS = {
 MUTMUT = "from mutmut.__main__ import cli; cli(prog_name='mutmut')"
 KILLED = {"killed", "timeout", "segfault"}
 
-# Without shrinking: that a test fails is enough. No test may fail because the machine is slow.
+# Without shrinking: that a test fails is enough. No test may fail because the machine is slow or
+# calls are counted; what takes for ever is stopped by mutmut. Quick tests first: most changes fall.
 CONFTEST = f"""
+import json
+import time
+from pathlib import Path
+
 from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
@@ -55,6 +60,13 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
 )
 settings.load_profile("mutation")
+time.process_time = lambda: 0.0
+
+
+def pytest_collection_modifyitems(items):
+    if (stats := Path("mutmut-stats.json")).exists():
+        seconds = json.loads(stats.read_text())["duration_by_test"]
+        items.sort(key=lambda item: seconds.get(item.nodeid, 0.0))
 """
 SETTINGS = """
 [tool.mutmut]
