@@ -34,7 +34,10 @@ PARTS = {
     ),
     "checkpoint": (
         ["models/checkpoint", "models/pytorch", "models/unpickle"],
-        [f"models/test_checkpoint{end}.py" for end in ("", "_attacks", "_lies")],
+        [
+            "models/test_unpickle.py",
+            *(f"models/test_checkpoint{end}.py" for end in ("", "_attacks", "_lies")),
+        ],
     ),
 }
 # Not by -m: it would be imported twice, and warns.
@@ -79,6 +82,7 @@ do_not_mutate_patterns = ['^\\s*raise\\b']
 timeout_multiplier = 10.0
 timeout_constant = 4.0
 use_git_change_detection = false
+process_isolation = "forkserver"  # threads of NumPy and ONNX Runtime do not survive a fork
 """
 
 
