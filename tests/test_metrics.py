@@ -1,7 +1,7 @@
 """Figures held against cases worked by hand, plain definitions and scikit-learn."""
 
 import tracemalloc
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -129,11 +129,20 @@ def test_a_perfect_ranking_scores_exactly_one(r):
 def test_no_queries_and_no_neighbours():
     none = np.zeros(0, int)
     assert ndcg_at(np.zeros((0, 5), bool), 5, none).shape == (0,)
-    assert average_precision(np.zeros((0, 5), bool), none).shape == (0,)
+    for figure in (average_precision, map_at_r, r_precision):
+        assert figure(np.zeros((0, 5), bool), none).shape == (0,)
     empty = np.zeros((2, 0), bool)
     assert precision_at(empty, 5, [0, 0]).tolist() == [0, 0]
     assert recall_at(empty, 5).tolist() == [False, False]
     assert ndcg_at(empty, 5, [3, 0]).tolist() == average_precision(empty, [3, 0]).tolist() == [0, 0]
+    assert map_at_r(empty, [0, 0]).tolist() == r_precision(empty, [0, 0]).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64])
+def test_counts_may_be_of_any_kind_of_integer(kind):
+    assert precision_at(HITS, 3, COUNTS.astype(kind)).tolist() == pytest.approx(
+        [2 / 3, 1 / 3, 0, 0, 0]
+    )
 
 
 # Figures of a ranking, against other definitions
@@ -261,6 +270,21 @@ def test_calibration_of_answers_that_are_right_as_often_as_said():
     assert error == pytest.approx(1 / 6, abs=0.018)
 
 
+def test_there_are_fifteen_bins_unless_asked_otherwise_and_may_be_one():
+    probability = np.random.default_rng(3).random(1000)
+    right = np.random.default_rng(4).random(1000) < 0.5
+    said, was, count = calibration_curve(probability, right)
+    assert len(said) == len(was) == len(count) == 15
+    error = expected_calibration_error(probability, right)
+    # The definition, bin by bin: 10 of 67 and 5 of 66 answers.
+    order = np.argsort(probability)
+    ends = np.cumsum([0, *[67] * 10, *[66] * 5])
+    gaps = [abs(probability[order[a:b]].sum() - right[order[a:b]].sum()) for a, b in pairwise(ends)]
+    assert error == pytest.approx(sum(gaps) / 1000)
+    whole = abs(probability.mean() - right.mean())
+    assert expected_calibration_error(probability, right, bins=1) == pytest.approx(whole)
+
+
 def test_auroc_by_hand():
     # Positives 0.8, 0.5; negatives 0.5, 0.1, 0.9. Pairs won: 0.8 over 0.5, 0.1; 0.5 over 0.1, and
     # half of 0.5 with 0.5: 3.5 of 6.
@@ -305,6 +329,32 @@ def test_numbers_that_do_not_fit_are_refused(wrong):
         wrong()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: wilson([]), "hits must be finite bool (1 or more,), not float64 (0,)"),
+        (lambda: bootstrap([[1.0]], 0), "values must be finite float64 (1 or more,)"),
+        (lambda: paired([], [], 0), "a must be finite float64 (1 or more,)"),
+        (lambda: paired([0.5], [0.5, 1], 0), "b must be finite float64 (1,), not float64 (2,)"),
+        (lambda: calibration_curve([], []), "probability must be"),
+        (lambda: calibration_curve([0.5], [1]), "right must be finite bool (1,), not int64 (1,)"),
+        (lambda: auroc([], []), "scores must be"),
+        (lambda: auroc([0.5], []), "positive must be"),
+        (lambda: precision_at(HITS, 1, [1]), "counts must be finite int64 (5,), not int64 (1,)"),
+        (lambda: precision_at(HITS, 1, COUNTS - 4), "a query has more hits than counts says"),
+        (lambda: retrieved_at(HITS, 1, [1]), "relevant must be"),
+        (lambda: average_precision(HITS, [1]), "relevant must be"),
+        (lambda: map_at_r(HITS, [1]), "relevant must be"),
+        (lambda: ndcg_at(HITS, 1, [1]), "relevant must be"),
+        (lambda: map_at_r(HITS, RELEVANT + 3), "7 items are relevant, but the ranking ends at 6"),
+    ],
+)
+def test_what_is_refused_is_named(wrong, message):
+    with pytest.raises(InputError) as error:
+        wrong()
+    assert message in str(error.value)
+
+
 # Intervals and the paired test
 
 
@@ -319,7 +369,10 @@ def test_wilson_by_the_books():
         estimate = wilson([True] * hits + [False] * (n - hits))
         assert (round(estimate.low, 4), round(estimate.high, 4)) == (low, high)
         assert estimate.value == hits / n
-    assert wilson([True] * 5).high == 1.0
+    # All of n and none of n, where rounding must not push an end beyond 1 or 0, or off it.
+    for n in range(1, 100):
+        assert wilson([True] * n).high == 1.0
+        assert wilson([False] * n).low == 0.0
 
 
 def test_bootstrap_agrees_with_the_normal_interval_on_much_data():
@@ -383,12 +436,23 @@ def test_paired_agrees_with_all_choices_of_signs(a, b):
     assert (swapped.p, swapped.difference.value) == (got.p, pytest.approx(-got.difference.value))
 
 
+def test_paired_is_the_permutation_test_one_choice_of_signs_at_a_time():
+    a, b = np.random.default_rng(6).random((2, 40))
+    swaps = np.random.default_rng([7, 1]).integers(0, 2, (9999, 40), dtype=bool)
+    observed, count = abs((a - b).sum()), 0
+    for swap in swaps:
+        count += abs(np.where(swap, b - a, a - b).sum()) >= observed - 1e-9
+    assert paired(a, b, 7).p == (count + 1) / 10_000
+
+
 def test_paired_is_not_misled_by_rounding():
     # Ten times 0.1 less once 1 is 0, but not in binary when added up in order.
     a = np.append(np.full(10, 0.1), -1.0)
     assert paired(a, np.zeros(11), 0).p == 1.0
     # 0.1 + 0.2 is not 0.3: every difference is rounding.
-    assert paired(np.full(9, 0.1) + 0.2, np.full(9, 0.3), 0).p == 1.0
+    for n in (9, 3000):
+        assert paired(np.full(n, 0.1) + 0.2, np.full(n, 0.3), 0).p == 1.0
+    assert paired([0, 0], [0, 0], 0).p == 1.0
 
 
 def test_memory_does_not_grow_with_the_resamples():

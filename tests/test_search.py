@@ -1,5 +1,7 @@
 """Exact search held against a brute-force oracle."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from houndsight import InputError, Vectors, distances
 from houndsight.errors import FingerprintMismatch
-from houndsight.search import candidates, distances_to, nearest, within
+from houndsight.search import bounds, candidates, distances_to, nearest, within
 
 
 def oracle(queries, gallery):
@@ -57,22 +59,71 @@ def test_candidates_hold_the_k_nearest_and_ties_go_by_id(problem, some, random):
         assert [i for _, i in wanted] == got_ids.tolist()
 
 
-def test_candidates_are_few_on_ordinary_data():
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("longer", [0.5, 1.0, 2.0])
+def test_candidates_are_few_on_ordinary_data(scale, longer):
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((5000, 256)).astype(np.float32)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    x = rng.standard_normal((1000, 256)).astype(np.float32)
+    x *= np.float32(scale) / np.linalg.norm(x, axis=1, keepdims=True)
     norms = np.linalg.norm(x.astype(np.float64), axis=1)
-    (found,) = candidates(x[:1], x, norms, 20)
-    assert 20 <= len(found) < 40
+    queries = x[:20] * np.float32(longer)
+    for k in (*range(1, 30), 999, 1000):
+        counts = np.array([len(found) for found in candidates(queries, x, norms, k)])
+        assert (counts >= k).all()
+        assert (counts - k).sum() < 10  # where rows happen to tie but for rounding
+
+
+@pytest.mark.parametrize("near", [1e-2, 1e-3, 1e-4, 1e-5])
+def test_rows_that_a_product_cannot_tell_apart_are_all_candidates(near):
+    """Where distances are below what is lost by rounding, only the margin keeps the nearest."""
+    rng = np.random.default_rng(1)
+    for dim in (3, 64, 512):
+        centre = rng.standard_normal(dim)
+        both = (centre + near * rng.standard_normal((320, dim))).astype(np.float32)
+        q, x = both[:20], both[20:]
+        norms = np.linalg.norm(x.astype(np.float64), axis=1)
+        for query, found in zip(q, candidates(q, x, norms, 5), strict=True):
+            exact = ((x.astype(np.float64) - query.astype(np.float64)) ** 2).sum(axis=1)
+            assert set(np.argsort(exact, kind="stable")[:5]) <= set(found.tolist())
+
+
+@pytest.mark.parametrize("dim", [1, 4, 2048, 30_000, 10_000_000])
+def test_the_margin_covers_what_rounding_can_lose(dim):
+    """Of a product of d terms d u / (1 - d u) |x| |q|, wherever that bound says anything."""
+    x = np.ones((1, dim), np.float32)
+    length = np.array([dim**0.5])
+    ((squared, margin),) = bounds(x, x, length, None)
+    unit = 2.0**-24
+    assert margin.shape == squared.shape == (1,)
+    assert margin[0] >= 2 * dim * unit / (1 - dim * unit) * dim
+
+
+def test_no_rows_have_no_candidates():
+    q, x = np.ones((3, 8), np.float32), np.empty((0, 8), np.float32)
+    assert [len(found) for found in candidates(q, x, np.empty(0), 2)] == [0, 0, 0]
 
 
 def test_many_queries_are_cut_into_chunks(monkeypatch):
-    monkeypatch.setattr("houndsight.search.SCORES", 64)
     x = np.random.default_rng(1).standard_normal((50, 8)).astype(np.float32)
+    x[::7] *= np.float32(1e25)  # what float32 cannot multiply is looked at row by row
     norms = np.linalg.norm(x.astype(np.float64), axis=1)
-    found = list(candidates(x, x, norms, 3))
-    assert len(found) == 50
-    assert all(n in rows for n, rows in enumerate(found))
+    small = np.flatnonzero(norms < 1e20)
+    for scores, rows in product((1, 64, 200, 1 << 20), (None, small)):
+        monkeypatch.setattr("houndsight.search.SCORES", scores)
+        found = list(candidates(x, x, norms, 3, rows))
+        assert len(found) == 50
+        among = np.arange(50) if rows is None else rows
+        for n in among:
+            assert n in among[found[n]]
+
+
+def test_large_numbers_that_are_near_each_other():
+    """Their products are beyond float32, though the lengths differ by little."""
+    step = np.float32(1) + np.arange(20, dtype=np.float32) * np.float32(2e-6)
+    x = np.full(16, 1e19, np.float32) * step[:, None]
+    norms = np.linalg.norm(x.astype(np.float64), axis=1)
+    for n, found in enumerate(candidates(x, x, norms, 2)):
+        assert n in found
 
 
 @settings(max_examples=100, deadline=None)
@@ -96,7 +147,8 @@ def test_one_vector_counts_as_one_query():
     ("queries", "gallery", "message"),
     [
         ([[1.0, 2.0]], [[1.0]], "2 dimensions, the gallery has 1"),
-        ([[np.nan]], [[1.0]], "queries hold a value that is not finite"),
+        ([[np.nan]], [[1.0]], "^queries hold a value that is not finite"),
+        ([[1.0]], [[np.inf]], "^gallery hold a value that is not finite"),
         ([["a"]], [[1.0]], "queries must be numbers"),
         (np.zeros((1, 1, 1)), [[1.0]], r"must be \(n, dim\)"),
     ],

@@ -128,27 +128,36 @@ def test_torchscript_is_named():
 
 
 @pytest.mark.parametrize(
-    "entry",
+    ("entry", "cause"),
     [
-        {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]},
-        {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]},
-        {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]},
-        {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]},
-        {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]},
-        {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
-        {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]},
-        {"dtype": "F32", "shape": [1] * 65, "data_offsets": [0, 4]},
-        {"dtype": "F32", "shape": [1 << 62], "data_offsets": [0, 1 << 64]},
-        {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]},
-        {"shape": [1], "data_offsets": [0, 4]},
-        [],
+        ({"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}, "type 'F8_E4M3'"),
+        ({"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}, "impossible shape"),
+        ({"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]}, "impossible shape"),
+        ({"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}, "impossible shape"),
+        ({"dtype": "F32", "shape": [1] * 65, "data_offsets": [0, 4]}, "impossible shape"),
+        # Else the header would be read as numbers.
+        ({"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}, "impossible shape"),
+        ({"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}, "impossible place"),
+        ({"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "impossible place"),
+        ({"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}, "impossible place"),
+        ({"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}, "impossible place"),
+        ({"dtype": "F32", "shape": [1 << 62], "data_offsets": [0, 1 << 64]}, "impossible place"),
+        ({"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}, "damaged"),
+        ({"shape": [1], "data_offsets": [0, 4]}, "damaged"),
+        ([], "damaged"),
     ],
 )
-def test_safetensors_that_contradict_themselves(tmp_path, entry):
+def test_safetensors_that_contradict_themselves(tmp_path, entry, cause):
     header = json.dumps({"a": entry}).encode()
     path = write(tmp_path / "a", struct.pack("<Q", len(header)) + header + bytes(4))
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=cause):
         read_checkpoint(path)
+
+
+def test_as_many_dimensions_as_numpy_can_hold(tmp_path):
+    values = np.ones((1,) * 64, "<f4")
+    read = read_checkpoint(write(tmp_path / "a", tensors_file({"a": values})))
+    np.testing.assert_array_equal(read["a"], values, strict=True)
 
 
 def test_safetensors_may_not_use_their_data_twice(tmp_path):

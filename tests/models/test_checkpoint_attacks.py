@@ -148,6 +148,10 @@ ATTACKS = {
     "tensor of nothing": b"\x80\x02" + REBUILD + b")R.",
     "tensor of strings": b"\x80\x02" + REBUILD + b"(" + string("a") * 6 + b"tR.",
     "parameter of a dict": b"\x80\x02" + glob("torch._utils", "_rebuild_parameter") + b"}\x85R.",
+    "parameter of a dict of tensors": b"\x80\x02"
+    + glob("torch._utils", "_rebuild_parameter")
+    + dictionary(a=tensor())[2:-1]
+    + b"\x85R.",
     "Size of a string": b"\x80\x02" + glob("torch", "Size") + string("ab") + b"\x85R.",
     "a key that takes for ever to hash": b"\x80\x02}" + DEEP + b"Ns.",
     "a thousand million laughs": b"\x80\x02" + LAUGH + b".",

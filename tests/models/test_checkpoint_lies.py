@@ -3,6 +3,7 @@
 import io
 import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from houndsight.errors import CheckpointError
+from houndsight.models import pytorch
 from houndsight.models.checkpoint import read_checkpoint
 
 
@@ -91,6 +93,54 @@ def test_compressed_archives_are_refused(tmp_path):
         read_checkpoint(write(tmp_path / "a", content))
 
 
+def test_compressed_entries_are_refused_though_no_smaller(tmp_path):
+    rng = np.random.default_rng(0)
+    # Half zeros: some of these are as long when compressed.
+    draws = (rng.integers(0, 256, n, np.uint8).tobytes() + bytes(n) for n in range(1, 99))
+    data = next(one for one in draws if len(zlib.compress(one, wbits=-15)) == len(one))
+    count = len(data)
+    pickled = dictionary(a=tensor(count=count, shape=(count,), kind="ByteStorage"))
+    stored = write(tmp_path / "stored", zipped(pickled, {"0": data}))
+    assert read_checkpoint(stored)["a"].tobytes() == data
+    with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+        archive.writestr("a/data.pkl", pickled)
+        archive.writestr("a/data/0", data, zipfile.ZIP_DEFLATED)
+        info = archive.getinfo("a/data/0")
+        assert info.compress_size == info.file_size
+    with pytest.raises(CheckpointError, match="compressed"):
+        read_checkpoint(tmp_path / "a")
+
+
+def test_entries_larger_than_their_archive_are_refused_before_they_are_read(tmp_path):
+    count = 1 << 28
+    content = zipped(dictionary(a=tensor(count=count)), {"0": FOUR})
+    # In the directory: the size as stored and the size, twenty bytes after an entry's beginning.
+    entry = content.rindex(b"PK\x01\x02")
+    lie = struct.pack("<II", 4 * count, 4 * count)
+    content = content[: entry + 20] + lie + content[entry + 28 :]
+    with pytest.raises(CheckpointError, match="ends too early"):
+        read_checkpoint(write(tmp_path / "a", content))
+
+
+def test_no_description_is_longer_than_any_honest_one(tmp_path, monkeypatch):
+    pickled = dictionary(a=tensor())
+    path = write(tmp_path / "a", zipped(pickled, {"0": FOUR}))
+    monkeypatch.setattr(pytorch, "_MAX_PICKLE", len(pickled))
+    assert read_checkpoint(path)["a"].tolist() == [1, 2, 3, 4]
+    monkeypatch.setattr(pytorch, "_MAX_PICKLE", len(pickled) - 1)
+    with pytest.raises(CheckpointError, match="description is too long"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", ["a/constants.pkl", "a/code/__torch__.py"])
+def test_programs_are_named(tmp_path, name):
+    path = write(tmp_path / "a", zipped(dictionary(a=tensor()), {"0": FOUR}))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"")
+    with pytest.raises(CheckpointError, match="TorchScript"):
+        read_checkpoint(path)
+
+
 def test_overlapping_entries_are_refused(tmp_path):
     """Two entries of the directory that point at the same bytes."""
     storage = bytes(4000)
@@ -104,6 +154,41 @@ def test_overlapping_entries_are_refused(tmp_path):
     content = content[:place] + struct.pack("<I", first) + content[place + 4 :]
     with pytest.raises(CheckpointError):
         read_checkpoint(write(tmp_path / "a", content))
+
+
+def test_entries_within_entries_are_refused(tmp_path):
+    """Each storage holds the next one with its header: together they are more than the archive."""
+
+    def local(name, data):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(name, data)
+        head = 30 + len(name)
+        return bytes(-head % 4) + file.getvalue()[: head + len(data)]
+
+    inner = [bytes(4000)]
+    for key in "321":
+        inner.insert(0, local(f"a/data/{key}", inner[0]))
+    pickled = dictionary(
+        **{
+            f"t{key}": tensor(count=len(data) // 4, shape=(len(data) // 4,), key=str(key))
+            for key, data in enumerate(inner)
+        }
+    )
+    path = write(tmp_path / "a", zipped(pickled, {"0": inner[0]}))
+    with zipfile.ZipFile(path, "a") as archive:
+        outer = archive.getinfo("a/data/0")
+        end = outer.header_offset + 30 + len(outer.filename) + outer.file_size
+        for key, data in enumerate(inner[1:], 1):
+            nested = zipfile.ZipInfo(f"a/data/{key}")
+            nested.header_offset = end - len(data) - 30 - len(nested.filename)
+            nested.CRC, nested.file_size = zlib.crc32(data), len(data)
+            nested.compress_size = nested.file_size
+            archive.filelist.append(nested)
+        archive._didModify = True
+    # Newer zipfile refuses them itself, as damaged.
+    with pytest.raises(CheckpointError, match=r"another size than it says|damaged"):
+        read_checkpoint(path)
 
 
 def test_big_endian_is_refused(tmp_path):
