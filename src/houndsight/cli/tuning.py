@@ -98,7 +98,9 @@ def tune(
                 raise click.UsageError("--index flat takes the index away: give nothing else.")
             return _drop(library, as_json)
         library.indexed()  # before photos are read
-        asked = ask(library, loader(library), photos, labels="none") if photos else None
+        own = library.stored_metric
+        load = loader(library)
+        asked = ask(library, load, photos, metric=own, labels="none") if photos else None
         code = DONE if asked is None else exit_code(asked)
         with step_bar() as progress:
             made = tuning.tune(
