@@ -292,6 +292,30 @@ def test_absurd_rows_are_damage(place, row):
             gallery.search(queries, k=3)
 
 
+@pytest.mark.parametrize("row", [-2, -(1 << 40), -(1 << 63)])
+def test_rows_below_the_first_are_damage(place, row):
+    with catalogue(place) as db:
+        db.execute("UPDATE items SET row = ? WHERE row = 3", (row,))
+    with Gallery(place) as gallery:
+        broken = [item for item in gallery.items() if _row(place, item) == row]
+        with pytest.raises(DamagedGallery):
+            gallery.vectors(broken)
+        assert len(gallery.verify()) == 1
+    with catalogue(place) as db:
+        db.execute("UPDATE items SET row = ?", (row,))
+    with Gallery(place) as gallery:
+        queries = Vectors(np.ones((1, 192), np.float32), gallery.fingerprint)
+        with pytest.raises(DamagedGallery, match="rows that there are not"):
+            gallery.search(queries, k=3)
+        with pytest.raises(DamagedGallery, match="rows that there are not"):
+            gallery.store.put(gallery.items()[:1], {gallery.items()[0].id: queries.values[0]})
+
+
+def _row(place, item):
+    with catalogue(place) as db:
+        return db.execute("SELECT row FROM items WHERE id = ?", (item.id,)).fetchone()[0]
+
+
 def test_an_item_of_a_folder_that_is_not_on_record_is_damage(place):
     put(place, "roots", "{}")
     with Gallery(place) as gallery, pytest.raises(DamagedGallery, match="its folders"):

@@ -470,6 +470,8 @@ class LocalStore:
 
     def _map(self, generation: int, rows: int) -> NDArray[np.float32]:
         """Map the first rows of a generation's vector file."""
+        if rows < 0:
+            raise self._wrong_rows()
         if rows == 0:
             return np.empty((0, self.dim), np.float32)
         mapped = self._mapped.get(generation)
@@ -532,12 +534,17 @@ class LocalStore:
             raise self._damaged(f"the catalogue cannot be read: {error}") from error
         rows = live.rows
         if len(rows) and (rows[0] < 0 or rows[-1] >= len(stored) or (np.diff(rows) <= 0).any()):
-            raise self._damaged("the catalogue names rows twice, or rows that there are not")
+            raise self._wrong_rows()
         return live
+
+    def _wrong_rows(self) -> DamagedGallery:
+        return self._damaged("the catalogue names rows twice, or rows that there are not")
 
     def _end(self) -> int:
         """Return the row behind the last that counts."""
         (last,) = self._db.execute("SELECT coalesce(max(row), -1) FROM items").fetchone()
+        if last < layout.NO_ROW:
+            raise self._wrong_rows()
         return int(last) + 1
 
     def _rows_in(self, space: Space, live: Snapshot) -> Rows:
