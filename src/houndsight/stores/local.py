@@ -350,15 +350,18 @@ class LocalStore:
         self, column: str, values: Collection[Any] | None, condition: str = "1"
     ) -> list[Item]:
         names = ", ".join(layout.COLUMNS)
-        found: list[Item] = []
-        with self._reading():
+
+        def read(_: int) -> list[Item]:
+            found: list[Item] = []
             for chunk in [None] if values is None else layout.chunks(list(values)):
                 among = "" if chunk is None else f"{column} IN ({', '.join('?' * len(chunk))}) AND "
                 rows = self._db.execute(
                     f"SELECT {names} FROM items WHERE {among}{condition}", chunk or ()
                 )
                 found.extend(Item(*row) for row in rows)
-        return sorted(found, key=lambda item: item.id)
+            return found
+
+        return sorted(self._in_one_view(read), key=lambda item: item.id)
 
     def documents(self, prefix: str) -> dict[str, Any]:
         """Return the documents whose names begin so, by name, in order of their names."""
