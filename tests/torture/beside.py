@@ -9,12 +9,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from scenario import BATCH
+
 from fakes import fake_embedder, start_indexing, write_photo
 from houndsight import Gallery, GalleryBusy, backup, index
 
 __all__ = ["beside"]
 
-BATCH = 8
 SEEN = {"one", "other"}
 
 
@@ -30,7 +31,6 @@ def beside(scene, *, photos, seconds):
     with Gallery(place) as gallery:
         group = gallery.ids().tolist()
         gallery.set_labels(dict.fromkeys(group, "one"), source="user")
-    os.environ["HOUNDSIGHT_BATCH"] = str(BATCH)
     indexer = start_indexing(folder / "photos", place, wait=seconds * BATCH / photos)
     assert indexer.stdout.readline()
     refused = _refused(folder / "photos", place, indexer.pid)

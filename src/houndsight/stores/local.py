@@ -438,8 +438,9 @@ class LocalStore:
                 own = not self._db.in_transaction
                 if own:
                     self._db.execute("BEGIN")
-                generation = self._current_generation()
+                generation = -1
                 try:
+                    generation = self._current_generation()
                     return read(generation)
                 except DamagedGallery:
                     if own:
@@ -464,12 +465,22 @@ class LocalStore:
             for id_, row, crc in self._db.execute(
                 f"SELECT id, row, vector_crc FROM items WHERE id IN ({among})", chunk
             ):
+                if not isinstance(row, int):
+                    raise self._wrong_rows()
                 places[id_] = (row, crc)
         return places
 
     def _current_generation(self) -> int:
-        (generation,) = self._db.execute("SELECT generation FROM vectors").fetchone()
-        return int(generation)
+        return self._number("SELECT generation FROM vectors")
+
+    def _number(self, query: str) -> int:
+        """Return the number that a query gives; DamagedGallery if it gives anything else."""
+        found = self._db.execute(query).fetchone()
+        if found is None or not isinstance(found[0], int):
+            raise self._damaged(
+                "the catalogue cannot be read: something else is in a number's place"
+            )
+        return found[0]
 
     def _map(self, generation: int, rows: int) -> NDArray[np.float32]:
         """Map the first rows of a generation's vector file."""
@@ -545,10 +556,10 @@ class LocalStore:
 
     def _end(self) -> int:
         """Return the row behind the last that counts."""
-        (last,) = self._db.execute("SELECT coalesce(max(row), -1) FROM items").fetchone()
+        last = self._number("SELECT coalesce(max(row), -1) FROM items")
         if last < layout.NO_ROW:
             raise self._wrong_rows()
-        return int(last) + 1
+        return last + 1
 
     def _rows_in(self, space: Space, live: Snapshot) -> Rows:
         """Return what the stored rows are in a space; what is known of them is kept."""
