@@ -22,6 +22,7 @@ from houndsight.errors import (
     NotAGallery,
 )
 from houndsight.gallery import Entry
+from houndsight.stores import layout
 from houndsight.types import Skipped
 
 DIM = 192
@@ -453,6 +454,25 @@ def test_a_compact_in_the_middle_of_a_read_is_not_noticed(gallery, tmp_path, mon
     found = reader.search(Vectors(wanted[:1], gallery.fingerprint), 3)[0]
     assert found[0].item == items[5]
     assert found[0].distance == 0.0
+    reader.close()
+
+
+def test_items_read_in_pieces_are_of_one_moment(gallery, tmp_path, monkeypatch):
+    fill(gallery, tmp_path, 20, labels=("before",))
+    ids = gallery.ids().tolist()
+    reader = Gallery(gallery.place)
+
+    whole = layout.chunks
+
+    def relabelled_meanwhile(values):
+        yield values[:10]
+        monkeypatch.setattr(layout, "chunks", whole)
+        gallery.set_labels(dict.fromkeys(ids, "after"), source="user")
+        yield values[10:]
+
+    monkeypatch.setattr(layout, "chunks", relabelled_meanwhile)
+    assert {item.label for item in reader.items(ids)} == {"before"}
+    assert {item.label for item in reader.items(ids)} == {"after"}
     reader.close()
 
 

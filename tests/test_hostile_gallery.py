@@ -292,6 +292,59 @@ def test_absurd_rows_are_damage(place, row):
             gallery.search(queries, k=3)
 
 
+@pytest.mark.parametrize("row", [-2, -(1 << 40), -(1 << 63)])
+def test_rows_below_the_first_are_damage(place, row):
+    with catalogue(place) as db:
+        db.execute("UPDATE items SET row = ? WHERE row = 3", (row,))
+    with Gallery(place) as gallery:
+        broken = [item for item in gallery.items() if _row(place, item) == row]
+        with pytest.raises(DamagedGallery):
+            gallery.vectors(broken)
+        assert len(gallery.verify()) == 1
+    with catalogue(place) as db:
+        db.execute("UPDATE items SET row = ?", (row,))
+    with Gallery(place) as gallery:
+        queries = Vectors(np.ones((1, 192), np.float32), gallery.fingerprint)
+        with pytest.raises(DamagedGallery, match="rows that there are not"):
+            gallery.search(queries, k=3)
+        with pytest.raises(DamagedGallery, match="rows that there are not"):
+            gallery.store.put(gallery.items()[:1], {gallery.items()[0].id: queries.values[0]})
+
+
+@pytest.mark.parametrize("value", ["NULL", "'x'", "x'00'", "1.5"])
+@pytest.mark.parametrize(
+    "statement",
+    ["vectors SET generation = {}", "items SET row = {}", "items SET row = {} WHERE row = 3"],
+)
+def test_what_is_no_number_is_damage(place, statement, value):
+    """As damage can leave it, though the tables forbid it."""
+    lawful = "UPDATE sqlite_schema SET sql = ? WHERE sql = ?"
+    lawless = [
+        (text.replace(" NOT NULL", "").replace(" STRICT", ""), text) for text in layout.SCHEMA
+    ]
+    with catalogue(place) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.executemany(lawful, lawless)
+    with catalogue(place) as db:
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        db.execute(f"UPDATE {statement.format(value)}")
+        db.execute("PRAGMA writable_schema = ON")
+        db.executemany(lawful, [(text, changed) for changed, text in lawless])
+    with Gallery(place) as gallery:
+        assert gallery.verify()
+        queries = Vectors(np.ones((1, 192), np.float32), gallery.fingerprint)
+        with pytest.raises(DamagedGallery):
+            gallery.search(queries, k=3)
+        with pytest.raises(DamagedGallery):
+            gallery.vectors(gallery.items())
+        assert not gallery.local()._db.in_transaction
+
+
+def _row(place, item):
+    with catalogue(place) as db:
+        return db.execute("SELECT row FROM items WHERE id = ?", (item.id,)).fetchone()[0]
+
+
 def test_an_item_of_a_folder_that_is_not_on_record_is_damage(place):
     put(place, "roots", "{}")
     with Gallery(place) as gallery, pytest.raises(DamagedGallery, match="its folders"):

@@ -3,6 +3,7 @@
 There is none yet. Here a format 0 is made up, in which the table `vectors` had no generation.
 """
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -91,6 +92,45 @@ def test_what_fails_leaves_it_as_it_was(old, monkeypatch):
     assert (place / layout.CATALOGUE).read_bytes() == before
 
 
+def test_a_full_disk_leaves_it_as_it_was(old, monkeypatch):
+    place, then = old
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(GalleryError, match=r"brought to 1, but cannot be: .*No space"):
+            Gallery(place)
+    assert version(place / layout.CATALOGUE) == 0
+    assert not migrating.kept_copy(place, 0).exists()
+    assert held_in(place) == then
+
+
+def test_nothing_is_changed_between_the_copy_and_what_comes_of_it(old, monkeypatch):
+    place, _ = old
+    tried = []
+
+    def after_another_has_tried(function):
+        def run(*arguments):
+            with (
+                closing(sqlite3.connect(place / layout.CATALOGUE, timeout=0)) as other,
+                pytest.raises(sqlite3.OperationalError, match="locked"),
+            ):
+                other.execute("UPDATE items SET label = 'late'")
+            tried.append(function)
+            function(*arguments)
+
+        return run
+
+    copy, add = migrating._copy, add_generation
+    monkeypatch.setattr(migrating, "_copy", after_another_has_tried(copy))
+    steps = {0: migrating.Step(SCHEMA, after_another_has_tried(add))}
+    monkeypatch.setattr(migrating, "STEPS", steps)
+    Gallery(place).close()
+    assert tried == [copy, add]
+
+
 def test_killed_at_any_step_it_is_the_old_one_or_the_new_one(old, tmp_path, monkeypatch):
     place, then = old
     ended, at = set(), 0
@@ -110,7 +150,10 @@ def test_killed_at_any_step_it_is_the_old_one_or_the_new_one(old, tmp_path, monk
         _, status = os.waitpid(child, 0)
         if os.WEXITSTATUS(status) == 0:
             ended.add("done")
-        ended.add(version(work / layout.CATALOGUE))
+        now = version(work / layout.CATALOGUE)
+        ended.add(now)
+        if now == layout.FORMAT:
+            assert version(migrating.kept_copy(work, 0)) == 0
         assert held_in(work) == then, f"killed at step {at}"
     assert ended == {0, 1, "done"}
     assert at > 10
@@ -174,10 +217,19 @@ def test_a_format_that_is_not_known(old, monkeypatch):
         Gallery(place)
 
 
-def test_a_rehearsal_brings_only_its_copy(old, capsys):
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("index", "{photos}", "-g", "{gallery}"),
+        ("index", "{photos}", "-g", "{gallery}", "--labels", "none"),
+        ("repair", "-g", "{gallery}"),
+        ("undo", "-g", "{gallery}"),
+        ("gallery", "split", "-g", "{gallery}", "--label", "pug", "--out", "{new}"),
+    ],
+)
+def test_a_dry_run_brings_only_its_copy(old, command):
     place, _ = old
-    before = (place / layout.CATALOGUE).read_bytes()
-    assert cli._run(["index", str(place.with_name("photos")), "-g", str(place), "--dry-run"]) == 0
-    assert (place / layout.CATALOGUE).read_bytes() == before
-    assert not migrating.kept_copy(place, 0).exists()
-    capsys.readouterr()
+    names = {"photos": place.with_name("photos"), "gallery": place, "new": place.with_name("new")}
+    before = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    assert cli._run([word.format(**names) for word in (*command, "--dry-run")]) == 0
+    assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == before

@@ -11,7 +11,7 @@ sys.path.insert(0, str(HERE))
 
 import faults  # noqa: E402  found by the line above
 
-PARTS = ("crash", "power", "failing", "beside", "corruption")
+PARTS = ("crash", "power", "failing", "beside", "corruption", "model")
 
 
 @pytest.mark.skipif(faults.lacking() is not None, reason=str(faults.lacking()))

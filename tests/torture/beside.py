@@ -9,12 +9,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from scenario import BATCH
+
 from fakes import fake_embedder, start_indexing, write_photo
 from houndsight import Gallery, GalleryBusy, backup, index
 
 __all__ = ["beside"]
 
-BATCH = 8
 SEEN = {"one", "other"}
 
 
@@ -30,7 +31,6 @@ def beside(scene, *, photos, seconds):
     with Gallery(place) as gallery:
         group = gallery.ids().tolist()
         gallery.set_labels(dict.fromkeys(group, "one"), source="user")
-    os.environ["HOUNDSIGHT_BATCH"] = str(BATCH)
     indexer = start_indexing(folder / "photos", place, wait=seconds * BATCH / photos)
     assert indexer.stdout.readline()
     refused = _refused(folder / "photos", place, indexer.pid)
@@ -94,8 +94,9 @@ def _read(place, group, count):
             vectors = gallery.vectors(gallery.items(group))
             found = gallery.search(vectors, k=10_000)
             assert found.ids.shape[1] % BATCH == 0, found.ids.shape
-            assert {found.items[id_].label for id_ in group}.issubset(SEEN)
-            assert len({found.items[id_].label for id_ in group}) == 1
+            labels = {found.items[id_].label for id_ in group}
+            assert len(labels) == 1, labels
+            assert labels <= SEEN, labels
             near = found.ids[:, 0].tolist()
             assert sorted(near) == sorted(group), "no photo is nearest to itself"
 

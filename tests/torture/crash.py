@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 
 from faults import Mode, trial
 from scenario import COMMANDS, held
@@ -17,6 +18,7 @@ def crash(scene, *, step, at_random):
     `at_random` is how many more times each is killed at a random moment. Returns figures.
     """
     kills = torn = random_kills = changes = 0
+    by_command = Counter()
     dice = random.Random(0)
     for name in COMMANDS:
         started = time.monotonic()
@@ -31,16 +33,19 @@ def crash(scene, *, step, at_random):
                 _check(scene, name, work, outcome, f"{mode.name} at {at} of {count}")
                 kills += outcome.killed and mode is Mode.KILL
                 torn += outcome.killed and mode is Mode.TEAR
+                by_command[name.split()[0]] += outcome.killed
         for _ in range(at_random):
             work = scene.fresh(name)
             outcome = _run(scene, name, work, kill_after=dice.uniform(0, took))
             _check(scene, name, work, outcome, "at random")
             random_kills += outcome.killed
+            by_command[name.split()[0]] += outcome.killed
     return {
         "changes of files in all commands": changes,
         "kills before a change": kills,
         "kills in the middle of a write": torn,
         "kills at random moments": random_kills,
+        "kills of each command": ", ".join(f"{name} {n:,}" for name, n in by_command.items()),
     }
 
 

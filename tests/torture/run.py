@@ -22,6 +22,7 @@ def parts(short):
     from corruption import corruption
     from crash import crash
     from failing import failing, full_disk
+    from model import model
     from power import power
 
     return {
@@ -32,9 +33,10 @@ def parts(short):
             | full_disk(scene, sizes=range(60, 420, 90 if short else 12))
         ),
         "beside": lambda scene: beside(
-            scene, photos=160 if short else 800, seconds=6 if short else 60
+            scene, photos=160 if short else 1000, seconds=6 if short else 60
         ),
         "corruption": lambda scene: corruption(scene, step=211 if short else 1),
+        "model": lambda scene: model(scene, examples=40 if short else 1000, steps=30),
     }
 
 

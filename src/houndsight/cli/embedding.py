@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from houndsight.cli.console import load_embedder
+from houndsight.cli.rehearsing import opened
 from houndsight.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -12,14 +13,16 @@ if TYPE_CHECKING:
 __all__ = ["kept_precision", "own_embedder"]
 
 
-def own_embedder(gallery: str, model: dict[str, Any]) -> "Callable[[], Embedder] | None":
+def own_embedder(
+    gallery: str, model: dict[str, Any], *, dry_run: bool = False
+) -> "Callable[[], Embedder] | None":
     """Return what loads the embedder that the model options name.
 
     None for an existing gallery and no options: it loads its own, and only if there is work for it.
     """
     from houndsight.models.spec import CATALOGUE
 
-    settings = _settings(gallery)
+    settings = _settings(gallery, dry_run)
     if settings is None:
         return lambda: load_embedder(**model)
     if all(value in (None, False) for value in model.values()):
@@ -39,35 +42,34 @@ def own_embedder(gallery: str, model: dict[str, Any]) -> "Callable[[], Embedder]
     def embedder() -> "Embedder":
         made = load_embedder(**_filled(settings, model))
         narrow = settings["made_of"]["precision"] != "float32"
-        return _with_network_of(gallery, made) if narrow else made
+        return _with_network_of(gallery, made, dry_run) if narrow else made
 
     return embedder
 
 
-def kept_precision(gallery: str) -> str | None:
+def kept_precision(gallery: str, *, dry_run: bool) -> str | None:
     """Return in what an existing gallery's network computes; None where there is no gallery."""
-    settings = _settings(gallery)
+    settings = _settings(gallery, dry_run)
     return None if settings is None else str(settings["made_of"]["precision"])
 
 
-def _settings(gallery: str) -> dict[str, Any] | None:
+def _settings(gallery: str, dry_run: bool) -> dict[str, Any] | None:
     from houndsight.gallery import Gallery
 
     if not Gallery.exists(gallery):
         return None
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         if library.foreign is not None:
             raise library.no_network()
         return library.settings
 
 
-def _with_network_of(gallery: str, made: "Embedder") -> "Embedder":
+def _with_network_of(gallery: str, made: "Embedder", dry_run: bool) -> "Embedder":
     """Return the gallery's own embedder, if only the precision is another than the one made."""
     from houndsight.errors import FingerprintMismatch
     from houndsight.fingerprint import differences
-    from houndsight.gallery import Gallery
 
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         own = library.embedder()
     same = ("precision", "network")
     theirs, ours = (

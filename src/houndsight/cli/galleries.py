@@ -20,7 +20,7 @@ from houndsight.cli.console import (
     write_json,
 )
 from houndsight.cli.numbers import Share, Whole
-from houndsight.cli.rehearsing import NOTHING, dry_run_option
+from houndsight.cli.rehearsing import NOTHING, dry_run_option, opened
 from houndsight.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -83,12 +83,12 @@ def merge(galleries: tuple[str, ...], new: str, dry_run: bool, as_json: bool) ->
     stay as they are.
     """
     from houndsight import joining
-    from houndsight.gallery import Gallery, check_empty
+    from houndsight.gallery import check_empty
 
     with ExitStack() as stack:
-        opened = [stack.enter_context(Gallery(one)) for one in galleries]
+        sources = [stack.enter_context(opened(one, dry_run)) for one in galleries]
         check_empty(new)
-        done = joining.planned_merge(opened) if dry_run else joining.merge(opened, new)
+        done = joining.planned_merge(sources) if dry_run else joining.merge(sources, new)
     if as_json:
         write_json(
             {
@@ -156,13 +156,13 @@ def split(
     Nothing is embedded again. Photos of equal bytes stay together.
     """
     from houndsight import parting
-    from houndsight.gallery import Gallery, check_empty
+    from houndsight.gallery import check_empty
 
     if (fraction is None) == (not labels and label_list is None):
         raise click.UsageError("Give either --label or --label-list, or --fraction.")
     if rest is not None and os.path.abspath(rest) == os.path.abspath(new):
         raise click.UsageError("--out and --rest need a name each.")
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         if fraction is not None:
             part = parting.part_by_fraction(library, fraction, seed=seed)
         else:

@@ -91,8 +91,8 @@ def index(
     from houndsight import indexing
     from houndsight.render.records import index_record
 
-    own = own_embedder(gallery, model)
-    kept = kept_precision(gallery)
+    own = own_embedder(gallery, model, dry_run=dry_run)
+    kept = kept_precision(gallery, dry_run=dry_run)
     if kept and precision and precision != kept:
         raise InputError(
             f"holds vectors of {kept}, not of {precision}",

@@ -17,7 +17,7 @@ from houndsight.cli.console import (
     reopen_embedder,
     step_bar,
 )
-from houndsight.cli.rehearsing import dry_run_option
+from houndsight.cli.rehearsing import dry_run_option, opened
 from houndsight.errors import printable
 
 if TYPE_CHECKING:
@@ -37,9 +37,8 @@ def repair(gallery: str, dry_run: bool) -> int:
     A damaged catalogue cannot be repaired: restore it from a backup.
     """
     from houndsight import repairing
-    from houndsight.gallery import Gallery
 
-    with Gallery(gallery) as library:
+    with opened(gallery, dry_run) as library:
         if dry_run:
             found = repairing.examine(library)
             _tell_lost(library, found.lost)

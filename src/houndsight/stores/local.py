@@ -350,15 +350,18 @@ class LocalStore:
         self, column: str, values: Collection[Any] | None, condition: str = "1"
     ) -> list[Item]:
         names = ", ".join(layout.COLUMNS)
-        found: list[Item] = []
-        with self._reading():
+
+        def read(_: int) -> list[Item]:
+            found: list[Item] = []
             for chunk in [None] if values is None else layout.chunks(list(values)):
                 among = "" if chunk is None else f"{column} IN ({', '.join('?' * len(chunk))}) AND "
                 rows = self._db.execute(
                     f"SELECT {names} FROM items WHERE {among}{condition}", chunk or ()
                 )
                 found.extend(Item(*row) for row in rows)
-        return sorted(found, key=lambda item: item.id)
+            return found
+
+        return sorted(self._in_one_view(read), key=lambda item: item.id)
 
     def documents(self, prefix: str) -> dict[str, Any]:
         """Return the documents whose names begin so, by name, in order of their names."""
@@ -435,8 +438,9 @@ class LocalStore:
                 own = not self._db.in_transaction
                 if own:
                     self._db.execute("BEGIN")
-                generation = self._current_generation()
+                generation = -1
                 try:
+                    generation = self._current_generation()
                     return read(generation)
                 except DamagedGallery:
                     if own:
@@ -461,15 +465,27 @@ class LocalStore:
             for id_, row, crc in self._db.execute(
                 f"SELECT id, row, vector_crc FROM items WHERE id IN ({among})", chunk
             ):
+                if not isinstance(row, int):
+                    raise self._wrong_rows()
                 places[id_] = (row, crc)
         return places
 
     def _current_generation(self) -> int:
-        (generation,) = self._db.execute("SELECT generation FROM vectors").fetchone()
-        return int(generation)
+        return self._number("SELECT generation FROM vectors")
+
+    def _number(self, query: str) -> int:
+        """Return the number that a query gives; DamagedGallery if it gives anything else."""
+        found = self._db.execute(query).fetchone()
+        if found is None or not isinstance(found[0], int):
+            raise self._damaged(
+                "the catalogue cannot be read: something else is in a number's place"
+            )
+        return found[0]
 
     def _map(self, generation: int, rows: int) -> NDArray[np.float32]:
         """Map the first rows of a generation's vector file."""
+        if rows < 0:
+            raise self._wrong_rows()
         if rows == 0:
             return np.empty((0, self.dim), np.float32)
         mapped = self._mapped.get(generation)
@@ -532,13 +548,18 @@ class LocalStore:
             raise self._damaged(f"the catalogue cannot be read: {error}") from error
         rows = live.rows
         if len(rows) and (rows[0] < 0 or rows[-1] >= len(stored) or (np.diff(rows) <= 0).any()):
-            raise self._damaged("the catalogue names rows twice, or rows that there are not")
+            raise self._wrong_rows()
         return live
+
+    def _wrong_rows(self) -> DamagedGallery:
+        return self._damaged("the catalogue names rows twice, or rows that there are not")
 
     def _end(self) -> int:
         """Return the row behind the last that counts."""
-        (last,) = self._db.execute("SELECT coalesce(max(row), -1) FROM items").fetchone()
-        return int(last) + 1
+        last = self._number("SELECT coalesce(max(row), -1) FROM items")
+        if last < layout.NO_ROW:
+            raise self._wrong_rows()
+        return last + 1
 
     def _rows_in(self, space: Space, live: Snapshot) -> Rows:
         """Return what the stored rows are in a space; what is known of them is kept."""

@@ -24,7 +24,7 @@ class Step(NamedTuple):
         Statements that made the tables and indexes of the format before.
     bring
         Changes them, and what is in them, within a transaction. It adds files, if it has to, and
-        changes none.
+        changes none: those that are there belong to the copy as well.
     """
 
     schema: tuple[str, ...]
@@ -48,42 +48,49 @@ def migrate(db: sqlite3.Connection, folder: Path) -> None:
     Raises
     ------
     GalleryError
-        If nothing can be written there, or the format is one that is not known.
+        If the format is not known, or nothing can be written there.
     GalleryBusy
         If another process is adding photos.
     DamagedGallery
         If the catalogue is not what its format says.
     """
     version = _known(db, folder)
+    cause = f"is gallery format {version}, and has to be brought to {layout.FORMAT}, but cannot be"
     if not os.access(folder, os.W_OK):
         raise GalleryError(
-            f"is gallery format {version}, and has to be brought to {layout.FORMAT}, but cannot be "
-            "written",
+            f"{cause} written",
             path=folder,
             remedy="Open it once where it can be written, such as by houndsight info",
         )
-    with held(folder):
-        version = _version(db)
-        if version < layout.FORMAT:  # else another process was quicker
-            check_schema(db, STEPS[version].schema, folder / layout.CATALOGUE)
-            _copy(db, kept_copy(folder, version))
-            bring(db, folder)
-
-
-def bring(db: sqlite3.Connection, folder: Path) -> None:
-    """Bring a catalogue to today's format without a copy; raises as `migrate`."""
-    version = _known(db, folder)
-    check_schema(db, STEPS[version].schema, folder / layout.CATALOGUE)
     db.execute("PRAGMA synchronous = FULL")
-    db.execute("BEGIN IMMEDIATE")
     try:
+        with held(folder):
+            bring(db, folder, before=lambda version: _copy(folder, version))
+    except (OSError, sqlite3.OperationalError) as error:
+        raise GalleryError(
+            f"{cause}: {error}; it is as it was",
+            path=folder,
+            remedy="Check the space and the rights there, and run the command again",
+        ) from error
+
+
+def bring(
+    db: sqlite3.Connection, folder: Path, before: Callable[[int], None] = lambda _: None
+) -> None:
+    """Bring a catalogue to today's format; raises as `migrate`.
+
+    `before` is called with its format when nobody else can change it any more.
+    """
+    with db:  # commits, or rolls back
+        db.execute("BEGIN IMMEDIATE")
+        if _version(db) == layout.FORMAT:  # another process was quicker
+            return
+        version = _known(db, folder)
+        check_schema(db, STEPS[version].schema, folder / layout.CATALOGUE)
+        before(version)
         for number in range(version, layout.FORMAT):
             STEPS[number].bring(db)
         db.execute(f"PRAGMA user_version = {layout.FORMAT}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
 
 
 def _known(db: sqlite3.Connection, folder: Path) -> int:
@@ -102,14 +109,18 @@ def _version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _copy(db: sqlite3.Connection, path: Path) -> None:
-    """Copy a catalogue; the copy has its name once it is whole and synced."""
+def _copy(folder: Path, version: int) -> None:
+    """Copy the catalogue as it was committed; the copy has its name once it is whole and synced."""
+    path = kept_copy(folder, version)
     draft = path.with_name(f".{path.name}.draft")
     draft.unlink(missing_ok=True)
-    with contextlib.closing(sqlite3.connect(draft)) as copy:
-        db.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE")  # else it would need files beside it
+    with (
+        # SQLite copies for no connection that is about to write.
+        contextlib.closing(layout.connect(folder)) as catalogue,
+        contextlib.closing(sqlite3.connect(draft)) as copy,
+    ):
+        catalogue.backup(copy)
     with draft.open("rb+") as file:
         os.fsync(file.fileno())
     draft.replace(path)
-    layout.sync_folder(path.parent)
+    layout.sync_folder(folder)
