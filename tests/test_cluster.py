@@ -1,17 +1,32 @@
 """Indexing on a Ray cluster of three node processes on this machine."""
 
+import io
 import os
+import pickle
 import re
+import signal
 import sys
+import threading
+import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fakes import fake_embedder, write_photo
+from fakes import draw, fake_embedder, write_photo
 from houndsight import Embedder, Gallery, cli, extras, index
+from houndsight.ahead import gathered
+from houndsight.cli.console import index_bar
 from houndsight.cluster import BLOCK, IN_FLIGHT, RayCluster
+from houndsight.cluster.worker import Job
 from houndsight.errors import ClusterError, InputError
+from houndsight.indexing import Progress
+from houndsight.reading import Read, Reader
+from houndsight.shaping import shaped
+from milvus_servers import needs_milvus, started
+from networks import MEAN, STD, save
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 
@@ -32,6 +47,7 @@ def cluster():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # whatever the user has at home
         # Ray starts dozens of processes: what is covered in them is not worth their time.
         for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
             patch.delenv(name, raising=False)
@@ -146,6 +162,123 @@ def test_what_ends_the_writer_is_gone_on_with(cluster, photos, tmp_path):
     same(tmp_path / "here", tmp_path / "g")
 
 
+def shaped_by_one_who_dies(mark, data, path, shape):
+    """Decode photos; the process that comes to the one with a certain name ends, but once."""
+    if path.endswith(b"/60.jpg") and not os.path.exists(mark):
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return shaped(data, path, shape)
+
+
+@needs_milvus
+def test_what_a_worker_did_twice_is_in_milvus_once(cluster, tmp_path):
+    for n in range(120):
+        write_photo(tmp_path / "photos" / f"{n}.jpg", n, (96, 80))
+    embedder = Embedder.load("efficientnet-lite0")
+    index(tmp_path / "photos", tmp_path / "here", embedder=embedder)
+    mark = tmp_path / "died"
+    process, port = started(tmp_path / "milvus")
+    try:
+        with RayCluster(cluster.address) as ray_cluster:
+
+            def engine(embedder, reader, work):
+                shaper = partial(shaped_by_one_who_dies, str(mark))
+                return ray_cluster.stream(embedder, replace(reader, shaper=shaper), work)
+
+            there = f"milvus://127.0.0.1:{port}/there"
+            report = index(tmp_path / "photos", there, embedder=embedder, engine=engine)
+            assert mark.exists()
+            assert report.new == ray_cluster.received == 120
+            assert 0 <= ray_cluster.embedded.total() - 120 <= 2 * IN_FLIGHT * BLOCK
+            assert same(tmp_path / "here", there) == 120
+            with Gallery(there) as gallery:
+                thumbnails = [gallery._thumbnail_path(item.digest) for item in gallery.items()]
+            assert all(path.read_bytes().startswith(b"\xff\xd8") for path in thumbnails)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_rows_that_come_twice_count_once(monkeypatch):
+    """A block that was made again as its node was lost, though the first had come already."""
+
+    class Desk:
+        class counts:
+            remote = staticmethod(lambda: {"10.0.0.1": 6})
+
+    cluster = RayCluster.__new__(RayCluster)
+    cluster._ray = type("Ray", (), {"get": staticmethod(dict)})
+    cluster.received = 0
+    embedder = fake_embedder()
+
+    def rows(work, *_):
+        row = [(n, Read(found), np.full(3, n, np.float32)) for n, found in enumerate(work)]
+        yield row[:2]
+        yield row[:3]
+        yield row[1:]
+
+    monkeypatch.setattr(cluster, "_room", lambda: ({}, 1))
+    monkeypatch.setattr(cluster, "_desk", lambda job: Desk)
+    monkeypatch.setattr(cluster, "_rows", rows)
+    monkeypatch.setattr("houndsight.cluster.engine.Job", lambda *_: None)
+    work = list(range(4))
+    came = [one for batch in cluster.stream(embedder, None, work) for one in batch]
+    assert [read.found for read, _ in came] == work
+    assert cluster.received == 4
+    assert cluster.embedded.total() == 6
+
+
+def test_what_waits_comes_as_one():
+    used, ended = threading.Event(), threading.Event()
+
+    def lists():
+        yield [0]
+        used.wait()
+        yield from ([1], [2, 3], [], [4])
+        ended.set()
+        raise ClusterError("it ends")
+
+    taking = gathered(lists(), most=9)
+    assert next(taking) == [0]
+    used.set()
+    assert ended.wait(30)
+    assert next(taking) == [1, 2, 3, 4]
+    with pytest.raises(ClusterError, match="it ends"):
+        next(taking)
+
+
+def test_no_more_than_so_much_waits():
+    made, closed = [], []
+
+    def lists():
+        try:
+            for n in range(100):
+                made.append(n)
+                yield [n, n]
+        finally:
+            closed.append(True)
+
+    taking = gathered(lists(), most=3)
+    assert next(taking)[:2] == [0, 0]
+    time.sleep(0.3)
+    assert len(made) <= 2 * 3 + 1
+    taking.close()
+    assert closed
+
+
+def test_the_progress_line_tells_what_each_node_does(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with index_bar(lambda: {"10.0.0.2": 10, "10.0.0.1": 30}) as progress:
+        progress(Progress(40, 100, 2.0))
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", sys.stderr.getvalue())
+    assert " 40/100 20.0 images/s, 10.0.0.1: 15.0, 10.0.0.2: 5.0 " in shown
+
+
 def test_nobody_answers():
     with pytest.raises(ClusterError, match=r"no Ray cluster answers at 127.0.0.1:9: .* ray start"):
         RayCluster("127.0.0.1:9")
@@ -160,12 +293,36 @@ def test_without_ray(monkeypatch):
         RayCluster()
 
 
-def test_the_embedder_that_workers_make_is_the_same():
-    from houndsight.cluster import _Job
-    from houndsight.reading import Reader
+def broken(data, path, shape):
+    raise RuntimeError("a fault of the code")
 
+
+def test_what_fails_on_a_node_is_told(cluster, tmp_path):
+    write_photo(tmp_path / "photos" / "a.jpg", 1)
+    embedder = Embedder.load("efficientnet-lite0")
+    with RayCluster(cluster.address) as ray_cluster:
+
+        def engine(embedder, reader, work):
+            return ray_cluster.stream(embedder, replace(reader, shaper=broken), work)
+
+        with pytest.raises(ClusterError, match=r"failed: .*a fault of the code"):
+            index(tmp_path / "photos", tmp_path / "g", embedder=embedder, engine=engine)
+
+
+def test_a_network_from_a_file_goes_along(tmp_path):
+    description = {"mean": MEAN, "std": STD, "size": 64}
+    path = save(tmp_path / "net.onnx", "map", side=64)
+    embedder = Embedder.load(str(path), description=description)
+    job = Job(embedder, Reader(b"/", embedder.preprocessing, frozenset()))
+    path.unlink()
+    photo = draw(3)
+    there = pickle.loads(pickle.dumps(job)).embedder()
+    np.testing.assert_array_equal(there.embed(photo).values, embedder.embed(photo).values)
+
+
+def test_the_embedder_that_workers_make_is_the_same():
     embedder = Embedder.load("efficientnet-lite0", normalise=False, image_size=160)
-    job = _Job(embedder, Reader(b"/", embedder.preprocessing, frozenset()))
+    job = Job(embedder, Reader(b"/", embedder.preprocessing, frozenset()))
     assert job.embedder().fingerprint == embedder.fingerprint
     assert fake_embedder().fingerprint != embedder.fingerprint
 

@@ -41,12 +41,17 @@ def engine(isolate: bool, cluster: "RayCluster | None" = None) -> "Engine":
 def connected(address: str) -> "RayCluster":
     """Return the Ray cluster at an address."""
     import logging
+    import os
 
     from houndsight.cluster import RayCluster
 
-    # What Ray says while it works is for those who look into it: its own files have it.
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    return RayCluster(address)
+    # What Ray says while it works is for those who look into it: its own files have it. Of what it
+    # finds wrong itself, all that matters here comes as an error of Python.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    cluster = RayCluster(address)
+    for name in ("ray", "ray.data"):  # it sets them up as it is loaded
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return cluster
 
 
 def tell_nodes(cluster: "RayCluster", seconds: float) -> None:

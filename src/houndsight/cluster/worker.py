@@ -1,0 +1,88 @@
+"""What runs on the nodes of a cluster: one network for each CPU or GPU."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any
+
+from numpy.typing import NDArray
+
+from houndsight.cluster.rows import packed
+from houndsight.embedder import Embedder
+from houndsight.reading import Reader
+from houndsight.runtime import OnnxRuntime
+from houndsight.types import Found
+
+__all__ = ["Desk", "Job", "Worker"]
+
+
+class Job:
+    """What workers need: the reader, and the embedder without what cannot be sent."""
+
+    def __init__(self, embedder: Embedder, reader: Reader) -> None:
+        self.settings = embedder.settings()
+        self.network = embedder.network
+        # Weights need not be on every node.
+        self.graph = None if embedder.network else embedder.float_graph()
+        self.reader = reader
+
+    def embedder(self) -> Embedder:
+        """Return the same embedder, on the node that this is called on."""
+        runtime = None if self.graph is None else OnnxRuntime(self.graph)
+        return Embedder.reopen(self.settings, network=self.network, runtime=runtime)
+
+
+class Desk:
+    """Hands out the job, and counts photos that went through a network, by node."""
+
+    def __init__(self, job: Job) -> None:
+        self.given = job
+        self.by_node: Counter[str] = Counter()
+
+    def job(self) -> Job:
+        """Return what is to be done."""
+        return self.given
+
+    def add(self, node: str, photos: int) -> None:
+        """Count photos."""
+        self.by_node[node] += photos
+
+    def counts(self) -> dict[str, int]:
+        """Return how many photos were counted, by node."""
+        return dict(self.by_node)
+
+
+class Worker:
+    """One network, for one CPU or GPU; Ray calls it with blocks of files."""
+
+    def __init__(self, desk: Any) -> None:
+        import ray
+
+        job = ray.get(desk.job.remote())
+        context = ray.get_runtime_context()
+        if not context.get_accelerator_ids().get("GPU"):
+            os.environ["HOUNDSIGHT_THREADS"] = "1"  # as many workers as CPUs
+        self.node = _name(ray, context.get_node_id())
+        self.desk = desk
+        self.reader: Reader = job.reader
+        self.embedder: Embedder = job.embedder()
+
+    def __call__(self, block: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        """Return columns of what was made of a block's files."""
+        names = ("path", "size", "mtime_ns", "position")
+        work = [Found(*of) for of in zip(*(block[name].tolist() for name in names), strict=True)]
+        done = [
+            one
+            for batch in self.embedder.stream(self.reader.sources(work), self.reader)
+            for one in batch
+        ]
+        self.desk.add.remote(self.node, sum(vector is not None for _, vector in done))
+        return packed(block["n"], done, self.node)
+
+
+def _name(ray: Any, node: str) -> str:
+    """Return a node's address, and a part of its id where several are on one machine."""
+    alive = {one["NodeID"]: one["NodeManagerAddress"] for one in ray.nodes() if one["Alive"]}
+    address = str(alive.get(node, "?"))
+    return address if list(alive.values()).count(address) < 2 else f"{address}/{node[:6]}"
