@@ -253,6 +253,56 @@ def learned(gallery):
     gallery.add_map(map_, {}, None)
 
 
+def test_a_journal_that_was_left_is_finished_before_anything_is_measured(gallery, url, monkeypatch):
+    """While it is there, searches are exact: what the index finds would seem to be all."""
+    ivf = {"nlist": 40, "nprobe": 1}
+    first = tune_(gallery, index="ivf", parameters=ivf, k=5, wanted=0.01)
+    (item,) = items(1, first=COUNT)
+    with Gallery(url) as killed, monkeypatch.context() as patch:
+        patch.setattr(killed.store, "_complete", lambda *_: None)
+        killed.store.put([item], {item.id: np.ones(DIM, np.float32)})
+    assert gallery.store._seen()
+    again = tune_(gallery, index="ivf", parameters=ivf, k=5, wanted=0.01)
+    assert not gallery.store._seen()
+    assert again.built_s is None
+    assert first.chosen.recall.value < 0.6
+    assert again.chosen.recall.value < 0.6
+
+
+@pytest.mark.parametrize("at", ["exact", "ef"])
+@pytest.mark.parametrize("anew", [True, False])
+def test_an_index_that_another_builds_or_drops_meanwhile_is_not_put_on_record(
+    gallery, url, at, anew
+):
+    done = []
+
+    def progress(step, *_):
+        if step.startswith(at) and not done:
+            done.append(step)
+            with Gallery(url) as other:
+                if anew:
+                    other.store.build_index(Index("ivf", {"nlist": 40}), lambda *_: None)
+                else:
+                    drop_index(other)
+
+    with pytest.raises(GalleryBusy, match="was built anew or taken away while it was measured"):
+        tune_(gallery, index="hnsw", k=5, wanted=0.01, rebuild=True, progress=progress)
+    with pytest.raises(InputError, match="was not measured yet"):
+        measured_recall(gallery, 5)
+
+
+def test_of_photos_that_are_equally_far_one_is_as_good_as_another(gallery):
+    store, some = gallery.store, items(COUNT)
+    store.put(some, dict.fromkeys([one.id for one in some], np.ones(DIM, np.float32)))
+    assert tune_(gallery, k=5, parameters={"ef": 64}).chosen.recall.value == 1
+
+
+def test_what_is_returned_names_the_index_that_is_there(gallery):
+    for again in (False, False, True):
+        made = tune_(gallery, k=5, wanted=0.5, rebuild=again)
+        assert made.index.build == gallery.store.index().build
+
+
 def test_none_is_recorded_where_none_is_good_enough(gallery):
     made = tune_(gallery, index="ivf", parameters={"nlist": 40, "nprobe": 1}, k=5, wanted=1)
     assert made.chosen is None
@@ -663,6 +713,12 @@ def test_from_tune_to_search(hs, photos, tmp_path):
     assert "the index is gone" in hs("tune", "-g", place, "--index", "flat")[0]
     assert "there is no index" in hs("tune", "-g", place, "--index", "flat")[0]
     hs("search", query, "-g", place, "-k", "3", "--approximate", "--metric", "plain", code=1)
+
+
+def test_a_number_of_thousands_of_digits_is_none(hs, photos):
+    hs("index", photos, "-g", "milvus-lite:m.db", *LITE)
+    _, err = hs("tune", "-g", "milvus-lite:m.db", "-p", "ef=" + "9" * 5000, code=2)
+    assert "is no NAME=NUMBER" in err
 
 
 def test_none_good_enough(hs, photos):

@@ -8,16 +8,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from houndsight.approximation import (
     Recall,
     document_of,
     now,
     own_queries,
-    share_found,
     written,
 )
-from houndsight.errors import InputError, printable
+from houndsight.errors import GalleryBusy, GalleryError, InputError, printable
 from houndsight.gallery import Gallery
 from houndsight.metrics import Estimate, bootstrap
 from houndsight.stores import Indexed
@@ -41,7 +41,8 @@ class TuningTrial:
     looked_at
         What the search of the index is told; None for exact search.
     recall
-        Share of the true neighbours that it finds.
+        Share of the true neighbours that it finds; of those that are equally far one is as good as
+        another.
     median_ms, p95_ms
         How long the search for one photo takes in an open gallery, in milliseconds.
     """
@@ -128,6 +129,8 @@ def tune(
     InputError
         If the gallery is in a folder or has too few photos, or there is no such index, parameter or
         setting.
+    GalleryBusy
+        If another process builds the index anew, or takes it away, meanwhile.
     GalleryError
         If Milvus cannot build the index.
     """
@@ -147,6 +150,10 @@ def tune(
     settings = _settings(asked, given.get(asked.searched, []), k + max(map(len, out)))
     tell = progress or (lambda *_: None)
     built = _built(store, asked, tell) if rebuild or asked != there else None
+    with gallery.store.transaction():  # finishes a journal that was left: till then all is exact
+        measured = store.index()
+    if measured is None or measured != asked:
+        raise _lost(gallery)
     ask = _Asking(gallery, queries, out, k, tell)
     trials = [ask.exactly()]
     for setting in settings:
@@ -154,10 +161,22 @@ def tune(
         if trials[-1].recall.value == 1:
             break  # more cannot be found
     chosen = next((one for one in trials[1:] if one.recall.value >= wanted), None)
-    made = Tuning(asked, built, tuple(trials), chosen, wanted, k, len(queries), own, items)
-    if chosen is not None:
-        _record(gallery, made)
+    made = Tuning(measured, built, tuple(trials), chosen, wanted, k, len(queries), own, items)
+    with gallery.store.transaction():
+        now_there = store.index()
+        if now_there is None or now_there.build != measured.build:
+            raise _lost(gallery)
+        if chosen is not None:
+            _record(gallery, made)
     return made
+
+
+def _lost(gallery: Gallery) -> GalleryError:
+    return GalleryBusy(
+        "the index was built anew or taken away while it was measured; nothing was put on record",
+        path=gallery.place,
+        remedy="Run houndsight tune again",
+    )
 
 
 def _enough(gallery: Gallery, store: Indexed, k: int, *, own: bool) -> int:
@@ -243,7 +262,7 @@ def _built(store: Indexed, index: Index, tell: Callable[[str, int, int], None]) 
 
 
 def _record(gallery: Gallery, made: Tuning) -> None:
-    """Put on record what was chosen."""
+    """Put on record what was chosen; to be called in a transaction."""
     chosen = made.chosen
     if chosen is None or chosen.looked_at is None:
         return
@@ -258,10 +277,9 @@ def _record(gallery: Gallery, made: Tuning) -> None:
         own=made.own,
     )
     name = document_of(gallery, gallery.stored_metric)
-    with gallery.store.transaction():
-        known = gallery.store.documents(name).get(name, {})
-        same = {k: one for k, one in known.items() if one["by"] == found.by}
-        gallery.store.put_document(name, {**same, str(made.k): written(found)})
+    known = gallery.store.documents(name).get(name, {})
+    same = {k: one for k, one in known.items() if one["by"] == found.by}
+    gallery.store.put_document(name, {**same, str(made.k): written(found)})
 
 
 class _Asking:
@@ -280,7 +298,7 @@ class _Asking:
         self._out = out
         self._k = k
         self._tell = tell
-        self._true: list[set[int]] = []
+        self._true: list[NDArray[np.float64]] = []
 
     def exactly(self) -> TuningTrial:
         """Find the true neighbours."""
@@ -290,22 +308,24 @@ class _Asking:
     def trial(self, index: Index, looked_at: int) -> TuningTrial:
         """Hold what the index finds against the true neighbours."""
         found, times = self._found(looked_at, f"{index.searched} {looked_at}")
-        return _trial(looked_at, list(map(share_found, found, self._true)), times)
+        return _trial(looked_at, list(map(_share, found, self._true)), times)
 
-    def _found(self, looked_at: int | None, said: str) -> tuple[list[set[int]], list[float]]:
-        found: list[set[int]] = []
+    def _found(
+        self, looked_at: int | None, said: str
+    ) -> tuple[list[NDArray[np.float64]], list[float]]:
+        found: list[NDArray[np.float64]] = []
         times = []
         for n in range(len(self._queries)):
             self._tell(said, n, len(self._queries))
             if n == 0:  # what is read and loaded once is not timed
                 self._search(n, looked_at)
             began = time.perf_counter()
-            ids = self._search(n, looked_at)
+            distances = self._search(n, looked_at)
             times.append(time.perf_counter() - began)
-            found.append(ids)
+            found.append(distances)
         return found, times
 
-    def _search(self, n: int, looked_at: int | None) -> set[int]:
+    def _search(self, n: int, looked_at: int | None) -> NDArray[np.float64]:
         one = Vectors(self._queries.values[n : n + 1], self._queries.fingerprint)
         found = self._gallery.search(
             one,
@@ -314,7 +334,15 @@ class _Asking:
             metric=self._gallery.stored_metric,
             looked_at=looked_at,
         )
-        return set(found.ids[0].tolist()) - {-1}
+        distances: NDArray[np.float64] = found.distances[0]
+        return distances
+
+
+def _share(found: NDArray[np.float64], true: NDArray[np.float64]) -> float:
+    """Return which share of the true neighbours was found, by the distances of both, ascending."""
+    if not len(true):
+        return 1.0
+    return min(1.0, float(np.count_nonzero(found <= true[-1])) / len(true))
 
 
 def _trial(looked_at: int | None, shares: list[float], times: list[float]) -> TuningTrial:

@@ -36,7 +36,7 @@ def _parameters(
     found: dict[str, list[int]] = defaultdict(list)
     for text in given:
         name, sign, value = text.partition("=")
-        if not (name and sign and value.isascii() and value.isdigit()):
+        if not (name and sign and value.isascii() and value.isdigit() and len(value) <= 10):
             raise click.BadParameter(f"{text!r} is no NAME=NUMBER, such as ef=100", param=option)
         found[name].append(int(value))
     return dict(found)
