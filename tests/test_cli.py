@@ -80,6 +80,24 @@ def test_index_search_and_a_query_that_is_in_the_gallery(made, photos, tmp_path)
     assert "0.0000" in table
 
 
+def test_ctrl_c_stops_a_search_whose_network_is_still_coming(made, photos, tmp_path):
+    hook = "import time, houndsight.gallery.library as made\n"
+    hook += "made.Gallery.embedder = lambda *_: (open('coming', 'w'), time.sleep(30))\n"
+    (tmp_path / "hook").mkdir()
+    (tmp_path / "hook" / "sitecustomize.py").write_text(hook)
+    command = [sys.executable, "-m", "houndsight", "search", photos / "pug" / "pug-0.jpg"]
+    paths = os.pathsep.join([str(tmp_path / "hook"), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    with subprocess.Popen([*command, "-g", "g"], env=environment) as running:
+        until = time.monotonic() + 20
+        while not (tmp_path / "coming").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        asked = time.monotonic()
+        running.send_signal(signal.SIGINT)
+        assert running.wait() == 130
+    assert time.monotonic() - asked < 15
+
+
 def test_search_limits(made, photos):
     query = photos / "pug" / "pug-0.jpg"
     (answer,) = made(

@@ -93,20 +93,28 @@ def ask(
 
 
 def _loaded(gallery: "Gallery", load: "Callable[[], Embedder]", metric: str | None) -> "Embedder":
-    """Load the embedder, and meanwhile what else a search takes: each is a tenth of a second."""
+    """Load the embedder, and meanwhile what else a search takes: each is a tenth of a second.
+
+    The embedder on this thread: Ctrl-C stops a download, and would wait for another's.
+    """
+    gallery.named(metric)  # before anything is loaded
+    with ThreadPoolExecutor(1) as other:
+        reading = other.submit(_read, gallery, metric)
+        embedder = load()
+        reading.result()
+    return embedder
+
+
+def _read(gallery: "Gallery", metric: str | None) -> None:
+    """Read what any search reads, by a search for nothing, and load what draws the answer."""
     import numpy as np
 
     from houndsight.types import Vectors
 
-    with ThreadPoolExecutor(1) as other:
-        loading = other.submit(load)
-        # A search for nothing reads what any search reads.
-        nothing = np.empty((0, gallery.settings["dim"]), np.float32)
-        gallery.search(Vectors(nothing, gallery.fingerprint), metric=metric)
+    nothing = np.empty((0, gallery.settings["dim"]), np.float32)
+    gallery.search(Vectors(nothing, gallery.fingerprint), metric=metric)
 
-        import houndsight.render.text  # noqa: F401
-
-        return loading.result()
+    import houndsight.render.text  # noqa: F401
 
 
 def exit_code(queries: "Queries") -> int:
