@@ -62,7 +62,14 @@ def test_everything_comes_once_and_in_order(count):
     found = [one for batch in batches for one in batch]
     assert [one.number for one, _ in found] == list(range(count))
     assert all((vector == one.number).all() for one, vector in found)
-    assert all(len(batch) == BATCH for batch in batches[:-1])
+    assert all(len(batch) <= BATCH for batch in batches)
+
+
+@pytest.mark.parametrize("count", [BATCH, BATCH + 1, 3 * BATCH - 1])
+def test_what_does_not_fill_a_batch_for_each_thread_is_shared_out(count):
+    batches = list(stream(Runtime(), vectors, range(count), photo))
+    assert len(batches) == 3
+    assert max(map(len, batches)) - min(map(len, batches)) <= 2
 
 
 def test_many_are_computed_by_each_thread_alone():
@@ -79,20 +86,31 @@ def test_a_few_are_computed_by_all_threads_together():
     assert (runtime.sizes, runtime.parted.runs) == ([BATCH - 1], 0)
 
 
-def test_a_gpu_does_large_batches_one_after_the_other():
-    runtime = Runtime("cuda")
-    list(stream(runtime, vectors, range(4 * GPU_BATCH), photo))
+def test_a_gpu_does_large_batches_one_after_the_other_and_threads_decode():
+    runtime, decoding, lock = Runtime("cuda"), set(), threading.Lock()
+
+    def decoded(number):
+        with lock:
+            decoding.add(threading.get_ident())
+        time.sleep(0.001)
+        return photo(number)
+
+    list(stream(runtime, vectors, range(4 * GPU_BATCH), decoded))
     assert (runtime.most, runtime.sizes) == (1, [GPU_BATCH] * 4)
+    assert len(decoding) == 3
 
 
 def test_a_batch_can_be_set_and_shrinks_where_photos_are_larger(monkeypatch):
     runtime = Runtime()
     list(stream(runtime, vectors, range(16), photo, room=0.25))
     assert set(runtime.sizes) == {1}
+    alone = Runtime(parted=Runtime())
+    list(stream(alone, vectors, range(1), photo, room=0.1))
+    assert (alone.sizes, alone.parted.runs) == ([1], 0)  # a query, whatever its size
     monkeypatch.setenv("HOUNDSIGHT_BATCH", "5")
     runtime = Runtime()
-    assert [len(batch) for batch in stream(runtime, vectors, range(12), photo)] == [5, 5, 2]
-    assert sorted(runtime.sizes) == [2, 5, 5]
+    assert [len(batch) for batch in stream(runtime, vectors, range(17), photo)] == [5, 5, 5, 2]
+    assert sorted(runtime.sizes) == [1, 1, 1, 2, 4, 4, 4]  # at once not more than usual
 
 
 def test_what_has_no_pixels_has_no_vector():
@@ -117,7 +135,7 @@ def test_sources_are_read_only_as_far_ahead_as_needed():
     batches = stream(Runtime(), vectors, sources(), photo)
     for taken in range(1, 6):
         next(batches)
-        assert len(read) <= (taken + 3) * BATCH
+        assert len(read) <= (taken + 4) * BATCH
     batches.close()
     assert len(read) < 100
 

@@ -216,8 +216,8 @@ class _Near:
         with np.errstate(over="ignore"):
             for start in range(0, len(rows), CACHED):
                 some = rows[start : start + CACHED]
-                # Not "raise", which copies twice: rows are in range. Memory that is there already
-                # takes half of what it takes with new.
+                # Not "raise", which copies twice; `_seen` has told that rows are in range. Memory
+                # that is there already takes half of what it takes with new.
                 difference = self._scratch[: len(some)]
                 self.x.take(some, axis=0, mode="clip", out=difference)
                 difference -= self.query

@@ -339,6 +339,7 @@ class Embedder:
         pixels
             Some photos', float32 (n, 3, size, size).
         """
+        self.runtime.single()  # opened once, which is not what is asked for
         # As many as keep every thread busy alike.
         photos = [_Photo(b"", one) for one in pixels] * available_cpus()
         best, until = float("inf"), time.perf_counter() + TIMED_S

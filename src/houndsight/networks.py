@@ -10,6 +10,7 @@ import hashlib
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import onnxruntime
@@ -55,7 +56,7 @@ def open_network(identity: str, graph: Callable[[], bytes]) -> OnnxRuntime:
                 old.unlink(missing_ok=True)
             kept = folder / f"{here}-{onnxruntime.__version__}-{_checksum(draft)}.onnx"
             draft.replace(kept)
-        return OnnxRuntime(kept)
+        return _verified(kept)  # not the one that wrote it, which has the graph in memory too
     except (OSError, ModelError):  # nothing can be kept here: slower next time, and that is all
         return OnnxRuntime(built)
 
@@ -97,11 +98,11 @@ def built_graph(
     return architecture(model.architecture).graph(weights.arrays)
 
 
-def _verified(path: Path) -> OnnxRuntime:
+def _verified(path: Path, threads: int | None = None) -> OnnxRuntime:
     """Load an optimised network while its checksum is taken."""
     with ThreadPoolExecutor(1) as other:
         checksum = other.submit(_checksum, path)
-        runtime = OnnxRuntime(path)
+        runtime = OnnxRuntime(path, threads=threads, alone=partial(_verified, path, 1))
     if not path.stem.endswith(f"-{checksum.result()}"):
         raise ModelError("is damaged", path=path)
     return runtime

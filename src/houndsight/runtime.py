@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -110,6 +111,8 @@ class OnnxRuntime:
     save
         Where to write the graph as it is after optimisation, for this version of ONNX Runtime on
         this processor.
+    alone
+        Opens the same network for `single`; from `graph` when None.
 
     Raises
     ------
@@ -118,7 +121,12 @@ class OnnxRuntime:
     """
 
     def __init__(
-        self, graph: bytes | Path, *, threads: int | None = None, save: Path | None = None
+        self,
+        graph: bytes | Path,
+        *,
+        threads: int | None = None,
+        save: Path | None = None,
+        alone: Callable[[], OnnxRuntime] | None = None,
     ) -> None:
         import onnxruntime
 
@@ -157,7 +165,7 @@ class OnnxRuntime:
         if len(inputs) != 1:
             raise ModelError(f"the graph has {len(inputs)} inputs, not one: {', '.join(names)}")
         self._session: Any = session
-        self._graph = graph
+        self._alone = alone or partial(OnnxRuntime, graph, threads=1)
         self._single: OnnxRuntime | None = None
         self._opening = threading.Lock()
         self._input: str = names[0]
@@ -190,11 +198,12 @@ class OnnxRuntime:
         """
         with self._opening:
             if self._single is None:
-                self._single = self
+                single = self
                 if self._threads > 1 and self.device not in GPUS:
-                    # What was in the cache may have been deleted there; then this one does too.
-                    with contextlib.suppress(ModelError):
-                        self._single = OnnxRuntime(self._graph, threads=1)
+                    # What was in the cache may be gone or damaged by now: then this one does too.
+                    with contextlib.suppress(ModelError, OSError):
+                        single = self._alone()
+                self._single = single
             return self._single
 
 

@@ -1,8 +1,8 @@
 """Decoding and inference beside each other, a bounded number of photos ahead of whoever asks."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import islice
-from threading import Semaphore
+from functools import partial
+from itertools import chain, islice
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -49,8 +49,9 @@ def stream(
     """Prepare sources and put them through a network, in order, on all CPUs that there are.
 
     Each thread decodes some photos and then computes their vectors, so that no core waits for
-    another: two of them do a tenth more than one network spread over both. A few photos, less than
-    a batch, are computed by all threads together, which is sooner.
+    another: two of them do a tenth more than one network spread over both. A few photos are decoded
+    by all threads and computed by one run on all of them, which is sooner. A GPU does one large
+    batch after the other, which threads have decoded.
 
     Parameters
     ----------
@@ -69,42 +70,48 @@ def stream(
     ------
     list
         In order, what `prepare` returned, each with its vector (dim,), or None where it has no
-        pixels: 8 of them on a CPU, 64 on a GPU, or what ``HOUNDSIGHT_BATCH`` says.
+        pixels: at most 8 of them on a CPU, 64 on a GPU, or what ``HOUNDSIGHT_BATCH`` says.
     """
     on_gpu = runtime.device in GPUS
-    asked = given("HOUNDSIGHT_BATCH")
-    full = asked or max(1, round((GPU_BATCH if on_gpu else BATCH) * room))
-    piece = full if asked or on_gpu else max(1, round(PIECE * room))
+    full = given("HOUNDSIGHT_BATCH") or max(1, round((GPU_BATCH if on_gpu else BATCH) * room))
     threads = available_cpus()
-    chunks = _chunks(iter(sources), full)
-    first = next(chunks, [])
-    if len(first) < full:
-        few = list(ahead(prepare, first, threads=threads, depth=full))
-        if few:
-            yield _embedded(few, lambda pixels: vectors(runtime, pixels))
+    source = iter(sources)
+    if on_gpu:
+        yield from _together(runtime, vectors, source, prepare, full, threads)
+        return
+    first = list(islice(source, full * threads))
+    if len(first) < BATCH:
+        yield from _together(runtime, vectors, iter(first), prepare, full, threads)
         return
 
     network = runtime.single()
-    # A GPU does one after the other; what waits for it has its pixels ready.
-    turn = Semaphore(1 if on_gpu else threads)
-
-    def run(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        with turn:
-            return vectors(network, pixels)
+    piece = min(full, max(1, round(PIECE * room)))
 
     def done(chunk: list[S]) -> Embedded[P]:
         return [
             one
             for some in _chunks(iter(chunk), piece)
-            for one in _embedded([prepare(source) for source in some], run)
+            for one in _embedded([prepare(one) for one in some], partial(vectors, network))
         ]
 
-    def every() -> Iterator[list[S]]:
-        yield first
-        yield from chunks
-
+    # Where there are not enough to fill a batch for each thread they are shared out.
+    chunks = chain(_chunks(iter(first), -(-len(first) // threads)), _chunks(source, full))
     # One more than there are threads: these go on while whoever takes a batch stores it.
-    yield from ahead(done, every(), threads=threads, depth=threads + 1)
+    yield from ahead(done, chunks, threads=threads, depth=threads + 1)
+
+
+def _together(
+    runtime: Runtime,
+    vectors: Callable[[Runtime, NDArray[np.float32]], NDArray[np.float32]],
+    sources: Iterator[S],
+    prepare: Callable[[S], P],
+    full: int,
+    threads: int,
+) -> Generator[Embedded[P]]:
+    """Decode on all threads, and compute batch after batch by one run on all that there is."""
+    prepared = ahead(prepare, sources, threads=threads, depth=2 * full + threads)
+    done = partial(_embedded, run=partial(vectors, runtime))
+    yield from ahead(done, _chunks(prepared, full), threads=1, depth=2)
 
 
 def _chunks(sources: Iterator[S], size: int) -> Iterator[list[S]]:

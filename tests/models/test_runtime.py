@@ -9,6 +9,7 @@ import pytest
 from houndsight import machine
 from houndsight.errors import InputError, ModelError
 from houndsight.machine import available_cpus
+from houndsight.networks import open_network
 from houndsight.runtime import OnnxRuntime, Runtime
 
 
@@ -125,4 +126,14 @@ def test_a_network_that_is_gone_from_the_cache_goes_on_with_all_threads(case, tm
     OnnxRuntime(case.net.graph(case.weights), save=saved)
     runtime = OnnxRuntime(saved, threads=2)
     saved.unlink()
+    assert runtime.single() is runtime
+
+
+def test_a_kept_network_that_was_damaged_since_is_not_taken(case, cache):
+    graph = case.net.graph(case.weights)
+    runtime = open_network("case", lambda: graph)
+    (kept,) = (cache / "networks").glob("*.onnx")
+    data = bytearray(kept.read_bytes())
+    data[len(data) // 2] ^= 1
+    kept.write_bytes(data)
     assert runtime.single() is runtime

@@ -116,6 +116,8 @@ def _read(gallery: "Gallery", metric: str | None) -> None:
 
     import houndsight.render.text  # noqa: F401
 
+    out()
+
 
 def exit_code(queries: "Queries") -> int:
     """List the queries that were skipped; return the exit code. InputError where none is left."""
