@@ -627,7 +627,7 @@ def test_parameters_reach_milvus(gallery):
         ({"wanted": float("nan")}, "wanted is nan. Give a share from 0 to 1"),
         ({"k": 5.0}, "k is 5.0. Give a whole number"),
         ({"k": True}, "k is True. Give a whole number"),
-        ({"parameters": {"ef": "64"}}, "ef is '6'. Give a whole number"),
+        ({"parameters": {"ef": "64"}}, "ef is '64'. Give a whole number"),
         ({"parameters": {"ef": [64.5]}}, "ef is 64.5. Give a whole number"),
     ],
 )
@@ -771,9 +771,9 @@ def test_more_than_milvus_returns(gallery, monkeypatch):
 
 def test_nothing_to_find_is_no_measure(gallery):
     vectors, ids = Vectors(numbers(1, seed=4), gallery.fingerprint), gallery.ids().tolist()
-    with pytest.raises(InputError, match="of which 296 are left out, so none has 5 .* for 4 or"):
+    with pytest.raises(InputError, match=r"of which 296 are left out, so none has 5 .* for 4 or"):
         tune_(gallery, vectors, exclude=[ids[:296]], k=5)
-    with pytest.raises(InputError, match="300 are left out, so none has 5.* Index more photos"):
+    with pytest.raises(InputError, match=r"300 are left out, so none has 5.* Index more photos"):
         tune_(gallery, vectors, exclude=[ids], k=5)
 
 

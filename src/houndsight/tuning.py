@@ -142,7 +142,12 @@ def tune(
     if not 0 <= wanted <= 1:
         raise InputError(f"wanted is {wanted}", remedy="Give a share from 0 to 1")
     given = {
-        name: [_whole(name, one) for one in ([*value] if isinstance(value, Sequence) else [value])]
+        name: [
+            _whole(name, one)
+            for one in (
+                [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+            )
+        ]
         for name, value in (parameters or {}).items()
     }
     if queries is not None and exclude is None:
