@@ -190,8 +190,8 @@ def _tuned(
     if not fitting:
         most = max(one.k for one in known)
         raise InputError(
-            f"what an approximate search finds was measured for {most} neighbour{'s' * (most > 1)}, not "
-            f"for {k}",
+            f"what an approximate search finds was measured for {most} neighbour"
+            f"{'s' * (most > 1)}, not for {k}",
             path=gallery.place,
             remedy=f"Run {tune} -k {k}, or ask for fewer",
         )
