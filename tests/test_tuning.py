@@ -43,6 +43,7 @@ from milvus_servers import needs_milvus, started
 from test_store_contract import DIM, items, numbers
 
 pytestmark = needs_milvus
+VECTOR = ("vector", "FLOAT_VECTOR", {"dim": DIM})
 LITE = ("--model", "efficientnet-lite0")
 HERE = Path(__file__).parent
 COUNT = 300
@@ -605,10 +606,29 @@ def test_parameters_reach_milvus(gallery):
         ({"index": "diskann", "parameters": {"M": 4}}, "diskann has no parameter M. It has search"),
         ({"parameters": {"M": 1}}, "M is 1. Give 2 to 2048"),
         ({"parameters": {"M": [4, 8]}}, "M is given 2 times. Give it once"),
-        ({"parameters": {"ef": 5}, "k": 5}, "ef is 5. Give 6 or more"),
-        ({"index": "ivf", "parameters": {"nprobe": 0}}, "nprobe is 0. Give 1 or more"),
+        (
+            {"parameters": {"ef": 5}, "k": 5},
+            "ef is 5. Give 6, the least that finds so many, to 32768",
+        ),
+        (
+            {"index": "ivf", "parameters": {"nprobe": 0}},
+            "nprobe is 0. Give 1 to 7, as many clusters as there are",
+        ),
         ({"k": 0}, "k is 0. Ask for 1 or more"),
-        ({"k": COUNT}, f"holds {COUNT} photos, so none has {COUNT} neighbours. Ask for fewer"),
+        (
+            {"k": COUNT},
+            f"holds {COUNT} photos, so none has {COUNT} neighbours. Ask for 299 or fewer",
+        ),
+        ({"parameters": {"ef": 32_769}}, "ef is 32769. Give 8, the least that finds so many, to"),
+        ({"index": "diskann", "parameters": {"search_list": 65_536}}, "search_list is 65536. Give"),
+        ({"index": "ivf", "parameters": {"nlist": 4, "nprobe": 5}}, "nprobe is 5. Give 1 to 4, as"),
+        ({"index": "ivf", "parameters": {"nlist": 65_537}}, "nlist is 65537. Give 1 to 65536"),
+        ({"wanted": 99}, "wanted is 99. Give a share from 0 to 1"),
+        ({"wanted": float("nan")}, "wanted is nan. Give a share from 0 to 1"),
+        ({"k": 5.0}, "k is 5.0. Give a whole number"),
+        ({"k": True}, "k is True. Give a whole number"),
+        ({"parameters": {"ef": "64"}}, "ef is '64'. Give a whole number"),
+        ({"parameters": {"ef": [64.5]}}, "ef is 64.5. Give a whole number"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_done(gallery, monkeypatch, how, said):
@@ -651,6 +671,118 @@ def test_an_empty_gallery(url):
         pytest.raises(InputError, match=r"holds no photo\. Index photos first"),
     ):
         tune_(gallery)
+
+
+def test_a_server_that_refuses_the_parameters_is_found_out_in_time(gallery, monkeypatch):
+    tune_(gallery, k=5, wanted=0.5)
+    before = measured_recall(gallery, 5)
+    real = Server.build
+
+    def build(self, collection, kind, parameters):
+        if parameters["M"] > 100:
+            raise GalleryError("M is too large", path=self.address)
+        return real(self, collection, kind, parameters)
+
+    monkeypatch.setattr(Server, "build", build)
+    with pytest.raises(GalleryError, match="cannot be built: M is too large"):
+        tune_(gallery, parameters={"M": 101}, k=5)
+    assert measured_recall(gallery, 5) == before
+
+
+# What the index does not answer
+
+
+def test_a_change_meanwhile_is_no_answer_of_the_index(gallery, url, monkeypatch):
+    """Another process's journal is left after the first query: asked again, not counted."""
+    ivf = {"nlist": 40, "nprobe": 1}
+    expected = tune_(gallery, index="ivf", parameters=ivf, k=5, wanted=0.01).chosen.recall.value
+    left = []
+
+    def progress(step, done, _):
+        if step == "nprobe 1" and not left:
+            left.append(step)
+            with Gallery(url) as killed, monkeypatch.context() as patch:
+                patch.setattr(killed.store, "_complete", lambda *_: None)
+                killed.store.put_document("note", {})
+            assert gallery.store._seen()
+
+    again = tune_(gallery, index="ivf", parameters=ivf, k=5, wanted=0.01, progress=progress)
+    assert left
+    assert not gallery.store._seen()
+    assert again.chosen.recall.value == expected < 1
+
+
+def test_an_index_that_fails_is_not_measured(gallery, monkeypatch):
+    tune_(gallery, k=5, wanted=0.5, parameters={"ef": 64})
+    real = Server.search
+
+    def search(self, collection, *more):
+        if collection == NEAR:
+            raise GalleryError("out of memory", path=self.address)
+        return real(self, collection, *more)
+
+    monkeypatch.setattr(Server, "search", search)
+    with pytest.raises(GalleryBusy, match="does not answer: the index fails: out of memory"):
+        tune_(gallery, k=6, wanted=0.5)
+    assert measured_recall(gallery, 5).looked_at == 64
+    query = numbers(1, seed=3)
+    assert np.array_equal(found(gallery, query, 5, 64).ids, found(gallery, query, 5).ids)
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_search_whose_index_goes_meanwhile_is_exact(gallery, url, monkeypatch, anew):
+    """In the midst of several queries: those before it came from the index, the others do not."""
+    tune_(gallery, index="ivf", parameters={"nlist": 40, "nprobe": 1}, k=5, wanted=0.01)
+    queries = numbers(9, seed=3)
+    exact = found(gallery, queries, 5)
+    seen, real = [], Server.search
+
+    def search(self, collection, *more):
+        seen.append(collection)
+        if seen.count(NEAR) == 2 and collection == NEAR:
+            with Gallery(url) as other:
+                if anew:
+                    other.store.build_index(Index("ivf", {"nlist": 40}), lambda *_: None)
+                else:
+                    other.store.drop_index()
+        return real(self, collection, *more)
+
+    monkeypatch.setattr(Server, "search", search)
+    got = found(gallery, queries, 5, 1)
+    assert np.array_equal(got.ids[4:], exact.ids[4:])
+    assert not np.array_equal(got.ids[:4], exact.ids[:4])
+    assert gallery.store.why_exact() == "the index was taken away or built anew meanwhile"
+
+
+def test_more_than_milvus_returns(gallery, monkeypatch):
+    monkeypatch.setattr("houndsight.tuning.MOST", 100)
+    monkeypatch.setattr("houndsight.stores.milvus.store.MOST", 100)
+    vectors = Vectors(numbers(2, seed=4), gallery.fingerprint)
+    with pytest.raises(InputError, match="98 neighbours are asked for beside 3 that are left out"):
+        tune_(gallery, vectors, exclude=[{1}, {1, 2, 3}], k=98)
+    with pytest.raises(InputError, match=r"returns 100 at most\. Ask for 99 or fewer with -k"):
+        tune_(gallery, k=100)
+    tune_(gallery, k=99, wanted=0)
+    found(gallery, numbers(1), 101, 200)
+    assert gallery.store.why_exact() == "Milvus returns 100 neighbours at most"
+    found(gallery, numbers(1), 99, 200)
+    assert gallery.store.why_exact() == ""
+
+
+def test_nothing_to_find_is_no_measure(gallery):
+    vectors, ids = Vectors(numbers(1, seed=4), gallery.fingerprint), gallery.ids().tolist()
+    with pytest.raises(InputError, match=r"of which 296 are left out, so none has 5 .* for 4 or"):
+        tune_(gallery, vectors, exclude=[ids[:296]], k=5)
+    with pytest.raises(InputError, match=r"300 are left out, so none has 5.* Index more photos"):
+        tune_(gallery, vectors, exclude=[ids], k=5)
+
+
+def test_dropped_with_what_a_killed_process_left(gallery):
+    gallery.store._server.make(TRIAL, [("id", "INT64", {"is_primary": True}), VECTOR], flat=False)
+    assert not drop_index(gallery)
+    assert not gallery.store._server.has(TRIAL)
+    with Lease(gallery.store._server, NEAR).held(0), pytest.raises(GalleryBusy, match="is build"):
+        drop_index(gallery)
 
 
 # On the command line
@@ -721,6 +853,61 @@ def test_a_number_of_thousands_of_digits_is_none(hs, photos):
     assert "is no NAME=NUMBER" in err
 
 
+def test_what_is_exact_all_the_same_says_so(hs, photos):
+    """By label, and for as many neighbours as there are photos: without a record."""
+    place, query = "milvus-lite:m.db", photos / "pug" / "pug-0.jpg"
+    hs("index", photos, "-g", place, *LITE)
+    for how, why in (
+        (("-k", "3", "--label", "pug"), "searches by label are, in Milvus"),
+        ((), "for 20 neighbours a gallery of 12 is too small"),
+        (("-k", "50"), "for 50 neighbours a gallery of 12 is too small"),
+    ):
+        exact, _ = hs("search", query, "-g", place, *how)
+        out, err = hs("search", query, "-g", place, *how, "--approximate")
+        assert out == exact
+        assert f"exact, in spite of --approximate: {why}\n" in err
+        assert "finds" not in err
+    with Gallery(place) as gallery, pytest.raises(InputError, match="Leave --approximate out"):
+        measured_recall(gallery, 12)
+
+
+def test_flat_takes_nothing_else(hs, photos):
+    hs("index", photos, "-g", "milvus-lite:m.db", *LITE)
+    for more in (("-k", "20"), ("--recall", "0.99"), ("-p", "M=4")):
+        _, err = hs("tune", "-g", "milvus-lite:m.db", "--index", "flat", *more, code=2)
+        assert "--index flat takes the index away: give nothing else." in err
+
+
+def test_what_may_find_more():
+    """It fits the kind of index, and what was limited."""
+    from houndsight.cli.tuning import _more
+    from houndsight.metrics import Estimate
+    from houndsight.tuning import Tuning, TuningTrial
+
+    def more(index, tried, **given):
+        trial = TuningTrial(tried, Estimate(0.5, 0.4, 0.6), 1.0, 2.0)
+        made = Tuning(index, None, (trial, trial), None, 0.9, 5, 1, True, 100)
+        return _more(made, given)
+
+    assert "-p M=32" in more(Index("hnsw", {"M": 16, "efConstruction": 200}), 2048)
+    assert "-p M=128" in more(Index("hnsw", {"M": 64, "efConstruction": 200}), 2048, M=[64])
+    assert more(Index("hnsw", {"M": 2048, "efConstruction": 1}), 99) == "take another --index"
+    assert "leave -p ef out" in more(Index("hnsw", {"M": 16}), 64, ef=[64])
+    assert "leave -p nprobe out" in more(Index("ivf", {"nlist": 9}), 4, nprobe=[4])
+    assert more(Index("ivf", {"nlist": 9}), 9, nprobe=[9]) == "take another --index"
+    assert more(Index("diskann"), 2048) == "take another --index"
+    assert "leave -p search_list out" in more(Index("diskann"), 64, search_list=[64])
+
+
+def test_a_share_is_not_rounded_up():
+    assert [approximation.percent(n) for n in (1, 0.99999, 0.29, 0.9997)] == [
+        "100.00 %",
+        "99.99 %",
+        "29.00 %",
+        "99.97 %",
+    ]
+
+
 def test_none_good_enough(hs, photos):
     place = "milvus-lite:m.db"
     for n in range(60):
@@ -730,7 +917,13 @@ def test_none_good_enough(hs, photos):
     out, err = hs("tune", "-g", place, "-k", "9", *ivf, code=1)
     assert "nprobe 1" in out
     assert "no setting finds 99 % of the true neighbours, the best finds" in err
+    assert "; none was put on record. Ask for less with --recall, or let it look at more" in err
+    assert "leave -p nprobe out, or give more than 1" in err
+    assert "M=" not in err
     hs("tune", "-g", place, "-k", "9", *ivf, "--recall", "0.01")
+    _, err = hs("tune", "-g", place, "-k", "9", *ivf, "--recall", "0.999999", code=1)
+    assert "no setting finds 99.9999 %" in err
+    assert "; what is on record stays: nprobe 1. Ask" in err
     hs("search", photos / "pug" / "pug-0.jpg", "-g", place, "-k", "3", "--approximate")
 
 
@@ -741,4 +934,4 @@ def test_tuned_by_photos_of_the_gallery_they_are_left_out(hs, photos):
         keys = [item.key for item in gallery.items()]
     out, _ = hs("tune", keys[0], "-g", place, "-k", "11")  # all others
     assert "over 12 photos" in out
-    assert "measured on 1 photos\n" in out
+    assert "measured on 1 photo\n" in out

@@ -1,5 +1,6 @@
 """What an approximate search finds of the true neighbours, measured on the gallery itself."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -11,14 +12,17 @@ from houndsight.errors import InputError, printable
 from houndsight.gallery import Gallery
 from houndsight.gallery.documents import understood
 from houndsight.stores import Indexed
-from houndsight.types import Vectors
+from houndsight.types import Vectors, Where
 
 __all__ = [
     "Recall",
     "document_of",
+    "exact_anyway",
     "measured_recall",
     "now",
     "own_queries",
+    "percent",
+    "photos",
     "share_found",
     "written",
 ]
@@ -96,7 +100,9 @@ def measured_recall(gallery: Gallery, k: int = 20, *, metric: str | None = None)
     by = gallery.store.shortcut(gallery.space(metric))
     if isinstance(gallery.store, Indexed):
         items = gallery.store.count()
-        return _tuned(gallery, k, metric, [one for one in known.values() if one.by == by], items)
+        return _tuned(
+            gallery, k, metric, [one for one in known.values() if by and one.by == by], items
+        )
     items = len(gallery)
     if not items:
         raise InputError("holds no photo", path=gallery.place, remedy="Index photos first")
@@ -107,6 +113,30 @@ def measured_recall(gallery: Gallery, k: int = 20, *, metric: str | None = None)
             body = {name: written(one) for name, one in {**known, str(k): recall}.items()}
             gallery.record(document_of(gallery, metric), body)
     return recall
+
+
+def exact_anyway(gallery: Gallery, k: int, where: Where) -> str | None:
+    """Return why a search is exact also where an approximate one is asked for; None if it is not.
+
+    In Milvus: what was measured holds for all photos, not for those of a label; and it cannot be
+    measured for as many neighbours as there are photos.
+    """
+    if not isinstance(gallery.store, Indexed):
+        return None
+    if where != Where():
+        return "searches by label are, in Milvus"
+    items = gallery.store.count()
+    return f"for {k:,} neighbours a gallery of {items:,} is too small" if k >= items else None
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent, rounded down: what is missing a little is not 100."""
+    return f"{math.floor(share * 10_000 + 1e-6) / 100:.2f} %"
+
+
+def photos(count: int) -> str:
+    """Return how many photos there are, in words."""
+    return f"{count:,} photo{'s' * (count != 1)}"
 
 
 def document_of(gallery: Gallery, metric: str | None) -> str:
@@ -144,17 +174,24 @@ def _tuned(
             path=gallery.place,
             remedy=f"Leave --approximate out, or search with --metric {gallery.stored_metric}",
         )
+    fitting = [one for one in known if one.k >= k]
+    if not fitting and k >= items:
+        raise InputError(
+            f"holds {photos(items)}, too few for an approximate search of {k:,} neighbours",
+            path=gallery.place,
+            remedy="Leave --approximate out: among so few an exact search is as quick",
+        )
     if not known:
         raise InputError(
             "what an approximate search finds was not measured yet",
             path=gallery.place,
             remedy=f"Run {tune}, which builds an index and measures it, or leave --approximate out",
         )
-    fitting = [one for one in known if one.k >= k]
     if not fitting:
         most = max(one.k for one in known)
         raise InputError(
-            f"what an approximate search finds was measured for {most} neighbours, not for {k}",
+            f"what an approximate search finds was measured for {most} neighbour"
+            f"{'s' * (most > 1)}, not for {k}",
             path=gallery.place,
             remedy=f"Run {tune} -k {k}, or ask for fewer",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +16,20 @@ from houndsight.approximation import (
     document_of,
     now,
     own_queries,
+    photos,
     written,
 )
 from houndsight.errors import GalleryBusy, GalleryError, InputError, printable
 from houndsight.gallery import Gallery
 from houndsight.metrics import Estimate, bootstrap
 from houndsight.stores import Indexed
-from houndsight.stores.indexes import KINDS, Index
+from houndsight.stores.indexes import KINDS, MOST, Index
 from houndsight.types import Vectors
 
 __all__ = ["Tuning", "TuningTrial", "drop_index", "tune"]
 
 WANTED = 0.99
-MOST = 2048  # what the search of an index is told at most, unless many neighbours are asked for
+LADDER = 2048  # what the search of an index is told at most, unless many neighbours are asked for
 RUNGS = 4  # settings to try at least, each twice the one before
 PER_CLUSTER = 39  # vectors that each cluster of an index should have at least, by FAISS
 
@@ -127,25 +129,36 @@ def tune(
     Raises
     ------
     InputError
-        If the gallery is in a folder or has too few photos, or there is no such index, parameter or
-        setting.
+        If the gallery is in a folder or has too few photos, there is no such index, parameter or
+        setting, or `k` or `wanted` is none.
     GalleryBusy
-        If another process builds the index anew, or takes it away, meanwhile.
+        If another process builds the index anew, or takes it away, meanwhile; or the index does not
+        answer.
     GalleryError
         If Milvus cannot build the index.
     """
     store, own = gallery.indexed(), queries is None
-    items = _enough(gallery, store, k, own=own)
-    if queries is None:
-        queries, exclude = own_queries(gallery)
-    out = exclude if exclude is not None else [()] * len(queries)
-    if not len(queries) or len(out) != len(queries):
-        raise InputError(f"{len(out)} sets to exclude for {len(queries)} queries")
-    there = store.index()
+    k = _whole("k", k)
+    if not 0 <= wanted <= 1:
+        raise InputError(f"wanted is {wanted}", remedy="Give a share from 0 to 1")
     given = {
-        name: [value] if isinstance(value, int) else [*value]
+        name: [
+            _whole(name, one)
+            for one in (
+                [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+            )
+        ]
         for name, value in (parameters or {}).items()
     }
+    if queries is not None and exclude is None:
+        exclude = [()] * len(queries)
+    if queries is not None and (not len(queries) or len(exclude or ()) != len(queries)):
+        raise InputError(f"{len(exclude or ())} sets to exclude for {len(queries)} queries")
+    items = _enough(gallery, store, k, 1 if own else max(map(len, exclude or ())))
+    if queries is None:
+        queries, exclude = own_queries(gallery)
+    out = exclude or []
+    there = store.index()
     asked = _asked(there, index, given, items)
     settings = _settings(asked, given.get(asked.searched, []), k + max(map(len, out)))
     tell = progress or (lambda *_: None)
@@ -154,7 +167,7 @@ def tune(
         measured = store.index()
     if measured is None or measured != asked:
         raise _lost(gallery)
-    ask = _Asking(gallery, queries, out, k, tell)
+    ask = _Asking(gallery, queries, out, k, tell, measured.build)
     trials = [ask.exactly()]
     for setting in settings:
         trials.append(ask.trial(asked, setting))
@@ -171,6 +184,16 @@ def tune(
     return made
 
 
+def _whole(name: str, value: object) -> int:
+    """Return a whole number; InputError where it is none."""
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)  # type: ignore[arg-type]  # also those of NumPy
+        except TypeError:
+            pass
+    raise InputError(f"{printable(name)} is {value!r}", remedy="Give a whole number")
+
+
 def _lost(gallery: Gallery) -> GalleryError:
     return GalleryBusy(
         "the index was built anew or taken away while it was measured; nothing was put on record",
@@ -179,18 +202,30 @@ def _lost(gallery: Gallery) -> GalleryError:
     )
 
 
-def _enough(gallery: Gallery, store: Indexed, k: int, *, own: bool) -> int:
-    """Return how many photos the gallery holds; InputError unless there are k neighbours."""
+def _enough(gallery: Gallery, store: Indexed, k: int, spare: int) -> int:
+    """Return how many photos the gallery holds; InputError unless there are k neighbours.
+
+    Beside so many that are left out of what a query finds.
+    """
     if k < 1:
         raise InputError(f"k is {k}", remedy="Ask for 1 or more")
     items = store.count()
     if not items:
         raise InputError("holds no photo", path=gallery.place, remedy="Index photos first")
-    if k > items - own:
+    if k > items - spare:
+        left = items - spare
+        less = "" if spare < 2 else f", of which {spare:,} are left out"
         raise InputError(
-            f"holds {items:,} photos, so none has {k:,} neighbours",
+            f"holds {photos(items)}{less}, so none has {k:,} neighbours",
             path=gallery.place,
-            remedy="Ask for fewer with -k",
+            remedy=f"Ask for {left:,} or fewer with -k" if left > 0 else "Index more photos first",
+        )
+    if k + spare > MOST:
+        raise InputError(
+            f"{k:,} neighbours are asked for beside {spare:,} that {'is' if spare == 1 else 'are'} "
+            f"left out, and a search of Milvus returns {MOST:,} at most",
+            path=gallery.place,
+            remedy=f"Ask for {MOST - spare:,} or fewer with -k",
         )
     return items
 
@@ -236,15 +271,15 @@ def _settings(index: Index, looked_at: Sequence[int], least: int) -> list[int]:
     """Return what its searches are to be told, ascending; `least` rows are asked for."""
     searched = KINDS[index.kind].searched
     if KINDS[index.kind].least_k:
-        first, most = 1 << (least - 1).bit_length(), MOST
-        most = max(most, first << RUNGS - 1)
+        first = 1 << (least - 1).bit_length()
+        most = min(max(LADDER, first << RUNGS - 1), index.most)
+        why = f", the least that finds so many, to {index.most}"
     else:
-        first, least, most = 1, 1, index.parameters["nlist"]
+        first, least, most = 1, 1, index.most
+        why = f" to {most}, as many clusters as there are"
     for value in looked_at:
-        if value < least:
-            raise InputError(
-                f"{searched} is {value}", remedy=f"Give {least} or more, as many as it has to find"
-            )
+        if not least <= value <= index.most:
+            raise InputError(f"{searched} is {value}", remedy=f"Give {least}{why}")
     if looked_at:
         return sorted({*looked_at})
     return sorted({min(first << n, most) for n in range(32)})
@@ -292,8 +327,11 @@ class _Asking:
         out: Sequence[Collection[int]],
         k: int,
         tell: Callable[[str, int, int], None],
+        build: str,
     ) -> None:
         self._gallery = gallery
+        self._store = gallery.indexed()
+        self._build = build
         self._queries = queries
         self._out = out
         self._k = k
@@ -319,11 +357,31 @@ class _Asking:
             self._tell(said, n, len(self._queries))
             if n == 0:  # what is read and loaded once is not timed
                 self._search(n, looked_at)
-            began = time.perf_counter()
-            distances = self._search(n, looked_at)
-            times.append(time.perf_counter() - began)
+            distances, took = self._timed(n, looked_at)
+            if looked_at is not None and self._store.why_exact():
+                # Not the index's answer. Again, alone: then no change of another is in the way.
+                with self._gallery.store.transaction():
+                    distances, took = self._timed(n, looked_at)
+                    if why := self._store.why_exact():
+                        raise self._unanswered(why)
+            times.append(took)
             found.append(distances)
         return found, times
+
+    def _unanswered(self, why: str) -> GalleryError:
+        now = self._store.index()
+        if now is None or now.build != self._build:
+            return _lost(self._gallery)
+        return GalleryBusy(
+            f"its index does not answer: {why}; nothing was put on record",
+            path=self._gallery.place,
+            remedy="Run houndsight tune again, or with another --index",
+        )
+
+    def _timed(self, n: int, looked_at: int | None) -> tuple[NDArray[np.float64], float]:
+        began = time.perf_counter()
+        distances = self._search(n, looked_at)
+        return distances, time.perf_counter() - began
 
     def _search(self, n: int, looked_at: int | None) -> NDArray[np.float64]:
         one = Vectors(self._queries.values[n : n + 1], self._queries.fingerprint)
@@ -357,9 +415,11 @@ def drop_index(gallery: Gallery) -> bool:
     ------
     InputError
         If the gallery is in a folder.
+    GalleryBusy
+        If another process is building an index.
     """
     store = gallery.indexed()
     there = store.index() is not None
-    gallery.store.put_document(document_of(gallery, gallery.stored_metric), None)
     store.drop_index()
+    gallery.store.put_document(document_of(gallery, gallery.stored_metric), None)
     return there

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from houndsight.gallery import Gallery
     from houndsight.queries import Combine, Queries, Query
     from houndsight.render.inline import Protocol
-    from houndsight.types import Match
+    from houndsight.types import Match, Where
 
 __all__ = ["COMMANDS"]
 
@@ -190,6 +190,7 @@ def _search(
     """Return the queries as they are to be shown, each with its neighbours."""
     from houndsight.combining import as_one, search_combined
     from houndsight.queries import known_labels
+    from houndsight.stores import Indexed
     from houndsight.types import Where
 
     where = Where(labels=known_labels(gallery, asked.wanted) if asked.wanted else None)
@@ -198,6 +199,7 @@ def _search(
     if asked.unlike and not unlike.photos:
         raise nothing_read(unlike.skipped)
     away = frozenset[int]().union(*(query.own | query.twins for query in unlike.photos))
+    looked_at = _looked_at(gallery, asked, where) if asked.approximate else None
     found = search_combined(
         gallery,
         queries.vectors,
@@ -208,8 +210,10 @@ def _search(
         exclude=[away if asked.with_self else away | query.own for query in queries.photos],
         max_distance=asked.max_distance,
         metric=asked.metric,
-        looked_at=_looked_at(gallery, asked) if asked.approximate else None,
+        looked_at=looked_at,
     )
+    if looked_at is not None and isinstance(gallery.store, Indexed) and gallery.store.why_exact():
+        note(f"approximate: searched exactly all the same: {gallery.store.why_exact()}")
     shown = as_one(queries.photos, unlike.photos, asked.combine)
     if asked.crop or asked.exclude_crop:  # probabilities were fitted on whole photos
         found = replace(found, probabilities=None)
@@ -217,18 +221,25 @@ def _search(
     return replace(queries, photos=shown, skipped=skipped), list(found)
 
 
-def _looked_at(gallery: "Gallery", asked: _Asked) -> int:
-    """Return how many vectors an approximate search looks at, and say what it is worth."""
-    from houndsight.approximation import measured_recall
+def _looked_at(gallery: "Gallery", asked: _Asked, where: "Where") -> int | None:
+    """Return how many vectors an approximate search looks at, and say what it is worth.
 
+    None where it is exact all the same.
+    """
+    from houndsight.approximation import exact_anyway, measured_recall, percent, photos
+
+    why = exact_anyway(gallery, asked.k, where)
+    if why is not None:
+        note(f"exact, in spite of --approximate: {why}")
+        return None
     recall = measured_recall(gallery, asked.k, metric=asked.metric)
     note(
-        f"approximate: finds {100 * recall.recall:.2f} % of the {recall.k} nearest, measured on "
-        f"{recall.queries:,} photos{' of this gallery' * recall.own}"
+        f"approximate: finds {percent(recall.recall)} of the {recall.k} nearest, measured on "
+        f"{photos(recall.queries)}{' of this gallery' * recall.own}"
     )
     if recall.stale:
         note(
-            f"approximate: it held {recall.items:,} photos then, and has changed much since. Run "
+            f"approximate: it held {photos(recall.items)} then, and has changed much since. Run "
             "houndsight tune again"
         )
     return recall.looked_at

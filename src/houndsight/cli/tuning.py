@@ -1,6 +1,7 @@
 """The command that builds an index in Milvus and measures what it finds: tune."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 FLAT = "flat"
+COMMANDLINE = click.core.ParameterSource.COMMANDLINE
 
 
 def _parameters(
@@ -69,7 +71,7 @@ def _parameters(
     type=Share(0, 1),
     default=0.99,
     show_default=True,
-    help="Choose the quickest setting that finds so large a share.",
+    help="Choose the smallest setting that finds so large a share.",
 )
 @click.option("--rebuild", is_flag=True, help="Build the index anew, also where it is there.")
 @json_option
@@ -94,7 +96,9 @@ def tune(
 
     with Gallery(gallery) as library:
         if index == FLAT:
-            if photos or parameters or rebuild:
+            given = click.get_current_context().get_parameter_source
+            asked_for = [name for name in ("k", "wanted") if given(name) == COMMANDLINE]
+            if photos or parameters or rebuild or asked_for:
                 raise click.UsageError("--index flat takes the index away: give nothing else.")
             return _drop(library, as_json)
         library.indexed()  # before photos are read
@@ -116,7 +120,7 @@ def tune(
             )
         _tell(library, made, as_json)
         if made.chosen is None:
-            raise _none_reaches(library, made)
+            raise _none_reaches(library, made, parameters)
         return code
 
 
@@ -144,8 +148,11 @@ def _tell(library: "Gallery", made: "Tuning", as_json: bool) -> None:
     if chosen is not None:
         console.print(
             f"{made.index.searched} {chosen.looked_at} is what houndsight search --approximate "
-            f"uses from now on, for {made.k} neighbours or fewer; other searches stay exact"
+            f"uses from now on, for {made.k} neighbour{'s or fewer' * (made.k > 1)}; other "
+            "searches stay exact"
         )
+        if chosen.median_ms >= made.trials[0].median_ms:
+            note("note: that was not quicker than exact search here")
     if library.metric != library.stored_metric:
         note(
             f"note: searches in {library.metric}, the gallery's metric, stay exact; the index is "
@@ -153,15 +160,34 @@ def _tell(library: "Gallery", made: "Tuning", as_json: bool) -> None:
         )
 
 
-def _none_reaches(library: "Gallery", made: "Tuning") -> InputError:
+def _none_reaches(
+    library: "Gallery", made: "Tuning", given: Mapping[str, Sequence[int]]
+) -> InputError:
+    from houndsight.approximation import measured_recall, percent
+
     best = max(one.recall.value for one in made.trials[1:])
+    try:
+        before = measured_recall(library, made.k, metric=library.stored_metric)
+        record = f"what is on record stays: {made.index.searched} {before.looked_at}"
+    except InputError:
+        record = "none was put on record"
     return InputError(
-        f"no setting finds {100 * made.wanted:g} % of the true neighbours, the best finds "
-        f"{100 * best:.2f} %; none was put on record",
+        f"no setting finds {100 * made.wanted:.10g} % of the true neighbours, the best finds "
+        f"{percent(best)}; {record}",
         path=library.place,
-        remedy="Ask for less with --recall, or for an index with more, such as -p M=32 or another "
-        "--index",
+        remedy=f"Ask for less with --recall, or {_more(made, given)}",
     )
+
+
+def _more(made: "Tuning", given: Mapping[str, Sequence[int]]) -> str:
+    """Return what may find more."""
+    searched, tried = made.index.searched, made.trials[-1].looked_at or 0
+    if searched in given and tried < made.index.most:
+        return f"let it look at more: leave -p {searched} out, or give more than {tried}"
+    m = made.index.parameters.get("M", 0)
+    if 0 < m < 1024:
+        return f"for an index with more: -p M={2 * m}"
+    return "take another --index"
 
 
 COMMANDS = [tune]

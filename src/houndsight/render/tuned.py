@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from houndsight.approximation import percent, photos
 from houndsight.tuning import Tuning, TuningTrial
 
 __all__ = ["tuning_record", "tuning_table"]
@@ -15,8 +16,8 @@ def tuning_table(made: Tuning) -> Table:
     """Return what each setting finds, and how long it takes, exact search first."""
     built = "was there" if made.built_s is None else f"built in {made.built_s:,.1f} s"
     whose = " of this gallery" if made.own else ""
-    of = f"{made.index} over {made.items:,} photos, {built}"
-    title = f"{of}; measured on {made.queries:,} photos{whose}"
+    of = f"{made.index} over {photos(made.items)}, {built}"
+    title = f"{of}; measured on {photos(made.queries)}{whose}"
     table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False)
     for column in ("setting", f"recall@{made.k}", "95 % interval", "median", "p95", ""):
         table.add_column(column, justify="left" if column in ("setting", "") else "right")
@@ -32,7 +33,7 @@ def _row(made: Tuning, trial: TuningTrial) -> tuple[str, ...]:
     found = trial.recall
     return (
         f"{made.index.searched} {trial.looked_at}",
-        f"{100 * found.value:.2f} %",
+        percent(found.value),
         f"{100 * found.low:.2f} to {100 * found.high:.2f}",
         *times,
     )

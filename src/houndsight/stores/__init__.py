@@ -140,6 +140,10 @@ class Indexed(Protocol):
         """Return the index that is there, built to the end and up to date; None for none."""
         ...
 
+    def why_exact(self) -> str:
+        """Return why the last search that might be approximate was not; empty where it was."""
+        ...
+
     def build_index(self, index: Index, progress: Callable[[int, int], None]) -> None:
         """Build an index of the stored vectors, in the place of one that is there.
 
@@ -149,5 +153,5 @@ class Indexed(Protocol):
         ...
 
     def drop_index(self) -> None:
-        """Take the index away, if there is one."""
+        """Take the index away, if there is one; GalleryBusy while another process builds one."""
         ...

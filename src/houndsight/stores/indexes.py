@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["KINDS", "Index", "Kind"]
+__all__ = ["KINDS", "MOST", "Index", "Kind"]
 
+MOST = 16_384  # rows that one search may return, by Milvus
 _MANY = (1 << 31) - 1
 
 
@@ -22,24 +23,22 @@ class Kind:
         The parameter by which a search looks at more or fewer vectors.
     least_k
         Whether that has to be as many as the neighbours that are asked for.
+    most
+        The most that it may be; of clusters no more than there are.
     """
 
     name: str
     built: Mapping[str, tuple[int, int]]
     searched: str
     least_k: bool
-
-    @property
-    def least(self) -> dict[str, int]:
-        """The least of each parameter that it is built with."""
-        return {name: least for name, (least, _) in self.built.items()}
+    most: int
 
 
-# The bounds are those of Milvus's documents (2.6).
+# The bounds are those of Milvus's documents: 2.6 where they name any, else 2.2.
 KINDS: Mapping[str, Kind] = {
-    "hnsw": Kind("HNSW", {"M": (2, 2048), "efConstruction": (1, _MANY)}, "ef", True),
-    "ivf": Kind("IVF_FLAT", {"nlist": (1, 65_536)}, "nprobe", False),
-    "diskann": Kind("DISKANN", {}, "search_list", True),
+    "hnsw": Kind("HNSW", {"M": (2, 2048), "efConstruction": (1, _MANY)}, "ef", True, 32_768),
+    "ivf": Kind("IVF_FLAT", {"nlist": (1, 65_536)}, "nprobe", False, 65_536),
+    "diskann": Kind("DISKANN", {}, "search_list", True, 65_535),
 }
 
 
@@ -66,6 +65,11 @@ class Index:
     def searched(self) -> str:
         """The parameter that its searches are told."""
         return KINDS[self.kind].searched
+
+    @property
+    def most(self) -> int:
+        """The most that its searches may be told."""
+        return min(KINDS[self.kind].most, self.parameters.get("nlist", _MANY))
 
     def told(self, looked_at: int, k: int) -> dict[str, int]:
         """Return what a search for k neighbours is told, to look at as many."""

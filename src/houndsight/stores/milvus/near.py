@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from houndsight.errors import GalleryBusy, GalleryError
-from houndsight.stores.indexes import KINDS, Index
+from houndsight.stores.indexes import Index
 from houndsight.stores.milvus.client import Field, Server
 from houndsight.stores.milvus.lease import Lease
 from houndsight.stores.milvus.rows import ITEMS, LIVE
@@ -54,10 +54,25 @@ class Near:
 
     def search(
         self, index: Index, k: int, looked_at: int, queries: Sequence[Any]
-    ) -> list[list[dict[str, Any]]]:
-        """Return for each query some of the nearest k items: `id`."""
-        self._load()
-        return self._server.search(NEAR, queries, k, "", index.told(looked_at, k))
+    ) -> list[list[dict[str, Any]]] | None:
+        """Return for each query some of the nearest k items: `id`.
+
+        None where that index was taken away or built anew, before or meanwhile.
+        """
+        found: list[list[dict[str, Any]]] | None = None
+        failed: GalleryError | None = None
+        try:
+            self._load()
+            found = self._server.search(NEAR, queries, k, "", index.told(looked_at, k))
+        except GalleryError as error:
+            failed = error
+        now = self._texts.read([NEAR]).get(NEAR)
+        if now is None or json.loads(now[1])["build"] != index.build:
+            self._loaded = False
+            return None
+        if failed is not None:
+            raise failed
+        return found
 
     def every(self) -> Iterator[list[dict[str, Any]]]:
         """Yield all that is in it, some at a time: `id` and `vector`."""
@@ -106,6 +121,13 @@ class Near:
 
     # Made and taken away
 
+    def clear(self, alone: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        """Take away the index, and what a killed process left of one."""
+        with self._right():
+            self._remove(TRIAL)
+            with alone():
+                self.drop()
+
     def drop(self) -> None:
         """Take it away; to be called by who has the right to write."""
         self._texts.remove([NEAR])
@@ -131,15 +153,22 @@ class Near:
         alone
             Holds the right to write, with no journal left.
         """
-        try:
-            with Lease(self._server, NEAR).held(PATIENCE_S):
-                self._build(index, ids, alone, progress)
-        except GalleryBusy as error:
-            raise GalleryBusy(
-                "another process is building an index for this gallery",
-                path=self._server.address,
-                remedy="Wait until it is done; if it was killed, a minute at most",
-            ) from error
+        with self._right():
+            self._build(index, ids, alone, progress)
+
+    @contextlib.contextmanager
+    def _right(self) -> Iterator[None]:
+        """Hold the right to build."""
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(Lease(self._server, NEAR).held(PATIENCE_S))
+            except GalleryBusy as error:
+                raise GalleryBusy(
+                    "another process is building an index for this gallery",
+                    path=self._server.address,
+                    remedy="Wait until it is done; if it was killed, a minute at most",
+                ) from error
+            yield
 
     def _build(
         self,
@@ -174,13 +203,17 @@ class Near:
             self._texts.write({NEAR: json.dumps(body)}, 0)
 
     def _try(self, index: Index) -> None:
-        """Build an index of a few vectors: what is refused is so before anything is changed."""
+        """Build an index of a few vectors: what is refused is so before anything is changed.
+
+        With its parameters, but for clusters, of which a few vectors make one.
+        """
         self._remove(TRIAL)  # of one that was killed
         self._server.make(TRIAL, fields(self._dim), flat=False)
         try:
+            parameters = {n: 1 if n == "nlist" else value for n, value in index.parameters.items()}
             vector = np.ones(self._dim, np.float32)
             self._server.write(TRIAL, [{"id": n, "vector": vector} for n in range(FEW)], self._size)
-            self._make(TRIAL, Index(index.kind, KINDS[index.kind].least))
+            self._make(TRIAL, Index(index.kind, parameters))
         finally:
             self._remove(TRIAL)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from houndsight import search
 from houndsight.maps import Space
+from houndsight.stores.indexes import MOST
 from houndsight.stores.milvus.client import Server
 from houndsight.stores.milvus.rows import ITEMS
 
@@ -18,7 +19,6 @@ __all__ = ["by_index", "by_search", "by_sight"]
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 Block = tuple[NDArray[np.int64], NDArray[np.float32]]
 
-MOST = 16_384  # rows that one search may return, by Milvus
 SPARE = 16
 TOGETHER = 4  # queries of one message: Milvus Lite may take seconds for each
 SIGHT = 64  # queries that are held against all vectors while these come in once
@@ -97,23 +97,29 @@ def _slack(dim: int, reach: Any) -> Any:
 
 
 def by_index(
-    look: Callable[[Sequence[Any]], list[list[dict[str, Any]]]],
+    look: Callable[[Sequence[Any]], list[list[dict[str, Any]]] | None],
     queries: NDArray[np.float32],
     read: Callable[[Sequence[int]], dict[int, NDArray[np.float32]]],
+    otherwise: Callable[[NDArray[np.float32]], Iterator[Found]],
 ) -> Iterator[Found]:
     """For each query ids that most likely contain its nearest, and their vectors.
 
     Parameters
     ----------
     look
-        Returns for each query what an index has found.
+        Returns for each query what an index has found; None where it does not answer, so that
+        `otherwise` has to.
     queries
         (n, dim), of the stored vectors' kind.
     read
         Returns the vectors of items by id, of those that are live.
     """
     for start in range(0, len(queries), TOGETHER):
-        found = look(list(queries[start : start + TOGETHER]))
+        some = queries[start : start + TOGETHER]
+        found = look(list(some))
+        if found is None:
+            yield from otherwise(some)
+            continue
         held = read(sorted({int(row["id"]) for rows in found for row in rows}))
         for rows in found:
             ids = [int(row["id"]) for row in rows if int(row["id"]) in held]

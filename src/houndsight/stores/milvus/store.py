@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from houndsight.errors import DamagedGallery
+from houndsight.errors import DamagedGallery, GalleryError
 from houndsight.maps import Base, Space
 from houndsight.stores.address import Address
-from houndsight.stores.indexes import Index
+from houndsight.stores.indexes import MOST, Index
 from houndsight.stores.milvus import lease
 from houndsight.stores.milvus.catalogue import MilvusCatalogue
 from houndsight.stores.milvus.client import Server
@@ -22,7 +21,7 @@ from houndsight.stores.milvus.damage import damage
 from houndsight.stores.milvus.lease import LOCK
 from houndsight.stores.milvus.making import absent, is_there, may_be
 from houndsight.stores.milvus.rows import ITEMS, LIVE, NO_VECTOR, Row, condition, fields
-from houndsight.stores.milvus.search import MOST, SPARE, by_index, by_search, by_sight
+from houndsight.stores.milvus.search import SPARE, by_index, by_search, by_sight
 from houndsight.stores.reduced import Reduced
 from houndsight.stores.snapshot import Rows, Snapshot, Sound
 from houndsight.types import Where
@@ -68,6 +67,7 @@ class MilvusStore(MilvusCatalogue):
         super()._begin(server)
         self._snapshot: Snapshot | None = None
         self._spaces: dict[str, Rows] = {}
+        self._why_exact = ""
 
     # Searching
 
@@ -95,15 +95,21 @@ class MilvusStore(MilvusCatalogue):
         stored vectors and neighbours and queries are few. Else all vectors are fetched: once, and
         kept until something is committed, if they fit into 1 GiB.
 
-        With `looked_at`, and an index, the k nearest stored vectors of all are those that it finds,
-        but while a journal is not emptied. All other searches are exact.
+        With `looked_at`, and an index, the k nearest stored vectors of all are those that it finds.
+        All other searches are exact: while a journal is not emptied, or where the index does not
+        answer; `why_exact` says so.
         """
         with self._lock:
-            if looked_at is not None and self._may_be_quick(k, where, space):
+            if looked_at is not None:
                 index = self.index()
-                if index is not None:
-                    look = partial(self._near.search, index, k, looked_at)
-                    return by_index(look, queries, self._live_vectors)
+                self._why_exact = self._obstacle(index, k, where, space)
+                if index is not None and not self._why_exact:
+                    return by_index(
+                        lambda some: self._by_index(index, k, looked_at, some),
+                        queries,
+                        self._live_vectors,
+                        lambda some: self.candidates(some, k, where, space),
+                    )
             live = self._live()
             few = k + SPARE <= min(MOST, len(live.ids) // 2) and len(queries) < MANY
             held = len(live.stored) > 0 or not len(live.ids)
@@ -126,9 +132,32 @@ class MilvusStore(MilvusCatalogue):
         held = self._stored(ids)
         return np.stack([held[id_] for id_ in ids]) if ids else np.empty((0, self.dim), np.float32)
 
-    def _may_be_quick(self, k: int, where: Where, space: Space) -> bool:
-        """Return whether the index may be asked: it has the stored vectors, and no labels."""
-        return isinstance(space, Base) and where == Where() and k <= MOST and not self._seen()
+    def why_exact(self) -> str:
+        """Return why the last search that might be approximate was not; empty where it was."""
+        return self._why_exact
+
+    def _obstacle(self, index: Index | None, k: int, where: Where, space: Space) -> str:
+        """Return why an index may not be asked: it has the stored vectors, and no labels."""
+        if index is None:
+            return "there is no index"
+        if not isinstance(space, Base) or where != Where():
+            return "the index is of all vectors as they are stored"
+        if k > MOST:
+            return f"Milvus returns {MOST:,} neighbours at most"
+        return "a change of the gallery is not finished" if self._seen() else ""
+
+    def _by_index(
+        self, index: Index, k: int, looked_at: int, queries: Sequence[Any]
+    ) -> list[list[dict[str, Any]]] | None:
+        """Return what the index finds, None where it does not answer."""
+        try:
+            found = self._near.search(index, k, looked_at, queries)
+        except GalleryError as error:
+            self._why_exact = f"the index fails: {error.cause}"
+            return None
+        if found is None:
+            self._why_exact = "the index was taken away or built anew meanwhile"
+        return found
 
     def _live_vectors(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
         rows = self._server.rows(ITEMS, "id", ids, ["id", "vector"], LIVE, 4 * self.dim)
@@ -225,9 +254,8 @@ class MilvusStore(MilvusCatalogue):
         self._near.build(index, lambda: self.ids(Where()).tolist(), self.transaction, progress)
 
     def drop_index(self) -> None:
-        """Take the index away, if there is one."""
-        with self.transaction():
-            self._near.drop()
+        """Take the index away, if there is one; GalleryBusy while another process builds one."""
+        self._near.clear(self.transaction)
 
     # Upkeep
 
