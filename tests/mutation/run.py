@@ -30,7 +30,7 @@ PARTS = {
     "metrics": (["metrics"], ["test_metrics.py"]),
     "search": (
         ["search", "bound"],
-        ["test_search.py", "test_bound.py"],
+        ["test_search.py", "test_bound.py", "test_bound_edges.py"],
     ),
     "checkpoint": (
         ["models/checkpoint", "models/pytorch", "models/unpickle"],
