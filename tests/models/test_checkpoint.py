@@ -100,7 +100,7 @@ def test_numbers_and_empty_tensors_keep_their_shape(tmp_path):
         (b"PK\x03\x04", "damaged"),
         (b"\x80", "damaged"),
         (pickle.dumps({"a": 1}), "not a PyTorch checkpoint"),
-        (struct.pack("<Q", 90) + b"{" + bytes(20), "too early"),
+        (struct.pack("<Q", 22) + b"{" + bytes(20), "too early"),
         (struct.pack("<Q", 2) + b"{}", "no tensors"),
         (struct.pack("<Q", 20) + b"{" + b"[" * 19, "damaged"),
         (struct.pack("<Q", 50_001) + b"{" + b'"a":{' * 10_000, "damaged"),
