@@ -1,6 +1,7 @@
 """Checkpoints that contradict themselves, or are damaged, are refused and cost nothing."""
 
 import io
+import pickle
 import struct
 import zipfile
 import zlib
@@ -12,6 +13,7 @@ from handwritten import (
     SAMPLES,
     both,
     dictionary,
+    legacy,
     number,
     sample,
     string,
@@ -153,6 +155,27 @@ def test_one_storage_has_one_size(tmp_path):
     for content in both(dictionary(a=tensor(), b=tensor(count=2, shape=(2,)))):
         with pytest.raises(CheckpointError, match="two ways"):
             read_checkpoint(write(tmp_path / "a", content))
+
+
+def test_storages_that_the_description_does_not_have_are_refused(tmp_path):
+    (told, _) = both(dictionary(a=tensor()))
+    for key in (string("1"), b"K\x00", b"]"):
+        content = told.replace(pickle.dumps(["0"], 2), b"\x80\x02]" + key + b"a.")
+        assert content != told
+        with pytest.raises(CheckpointError, match=r"another size than it says|damaged"):
+            read_checkpoint(write(tmp_path / "a", content))
+    content = told.replace(pickle.dumps(["0"], 2), pickle.dumps(["1"], 2))
+    with pytest.raises(CheckpointError, match="another size than it says"):
+        read_checkpoint(write(tmp_path / "a", content))
+
+
+def test_storages_that_no_tensor_needs_are_there_all_the_same(tmp_path):
+    pickled = dictionary(a=tensor(), more=b"]" + tensor(key="1") + b"a")
+    storages = 2 * (struct.pack("<q", 4) + FOUR)
+    content = legacy(pickled, ["0", "1"], storages)
+    assert read_checkpoint(write(tmp_path / "a", content))["a"].tolist() == [1, 2, 3, 4]
+    with pytest.raises(CheckpointError, match="ends too early"):
+        read_checkpoint(write(tmp_path / "a", content[:-1]))
 
 
 def test_a_storage_shared_a_thousand_times_is_refused(tmp_path):

@@ -35,6 +35,7 @@ PARTS = {
     "checkpoint": (
         ["models/checkpoint", "models/pytorch", "models/unpickle"],
         [
+            "models/test_keras.py",
             "models/test_unpickle.py",
             *(f"models/test_checkpoint{end}.py" for end in ("", "_attacks", "_lies")),
         ],
@@ -46,7 +47,7 @@ KILLED = {"killed", "timeout", "segfault"}
 
 # These take a minute or more where every call is watched: what they alone would notice counts as
 # not noticed.
-SLOW = "little_memory or truncated"
+SLOW = "little_memory or truncated or real_size"
 
 # Without shrinking: that a test fails is enough. Quick tests first: most changes fall at once.
 CONFTEST = f"""
