@@ -46,7 +46,7 @@ def read(*parts):
         [str(n) for n in range(600)],
         {n: str(n) for n in range(3000)},
     ],
-    ids=lambda value: repr(value)[:20],
+    ids=lambda value: type(value).__name__,
 )
 def test_plain_values_are_what_python_reads(value, protocol):
     got = unpickle(io.BytesIO(pickle.dumps(value, protocol)))
