@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from houndsight import bound
-from houndsight.bound import approximate, candidates
+from houndsight.bound import approximate, candidates, fit
 from houndsight.search import distances_to, nearest
 from test_bound import levels_of, oracle
 
@@ -157,6 +157,33 @@ def test_approximate_looks_at_what_the_finest_level_thinks_nearest(dim, rows):
             assert (got <= wanted).all()
         # "Some more": the coarse way of finding the greatest scores takes them along.
         assert counted.looked_at <= 9 * max(1.5 * looked_at, looked_at + 2)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_axes_are_those_of_most_variance(scale):
+    rng = np.random.default_rng(12)
+    x = (scale * rng.standard_normal((300, 64)) * np.linspace(3, 0.1, 64)).astype(np.float32)
+    basis = fit(x)
+    centred = x.astype(np.float64) - x.astype(np.float64).mean(axis=0)
+    _, singular, axes = np.linalg.svd(centred, full_matrices=False)
+    kept = basis.axes.shape[1]
+    assert np.allclose(np.abs(axes[:kept] @ basis.axes), np.eye(kept), atol=1e-6)
+    left_over = (singular[kept:] ** 2).sum() / (singular**2).sum()
+    assert basis.left_over == pytest.approx(left_over, rel=1e-6)
+    same = fit(np.ones((5, 64), np.float32))
+    assert same.left_over == 0
+    assert not (same.centre - 1).any()
+
+
+@pytest.mark.parametrize("dim", [48, 256, 2048])
+def test_the_margin_is_no_less_than_was_derived(dim):
+    """For the product of n columns, for p and r as float32, and for r, a difference."""
+    unit, rng = 2.0**-24, np.random.default_rng(13)
+    for level in levels_of(rng.standard_normal((20, dim)).astype(np.float32)):
+        n = level.reduction.dim
+        product = n * unit / (1 - n * unit)
+        difference = np.sqrt((2 * np.sqrt(n) + 4) * dim * 2.0**-53)
+        assert level.reduction.slack >= product + 2 * unit + difference
 
 
 def test_a_level_that_was_extended_is_as_one_made_of_all_rows():

@@ -153,6 +153,12 @@ def test_distances_agree_with_plain_python(problem):
     assert np.allclose(distances(q, x), oracle(q, x), rtol=1e-12, atol=0)
 
 
+def test_distances_to_more_rows_than_are_in_memory_at_once():
+    x = np.random.default_rng(4).standard_normal((5000, 3)).astype(np.float32)
+    whole = np.sqrt(((x.astype(np.float64) - x[7].astype(np.float64)) ** 2).sum(axis=1))
+    assert np.allclose(distances_to(x[7], x), whole, rtol=1e-14, atol=0)
+
+
 def test_equal_vectors_are_at_distance_zero():
     x = np.random.default_rng(2).random((3, 2048), np.float32)
     assert distances(x, x).diagonal().tolist() == [0.0, 0.0, 0.0]

@@ -151,7 +151,7 @@ def change(name, shown):
 def equivalent(path=HERE / "equivalent.toml"):
     """Return what is known of changes that change no answer: the reason by function and lines."""
     entries = tomllib.loads(path.read_text(encoding="utf-8"))["equivalent"]
-    return {(one["function"], *two): one["why"] for one in entries for two in one["changes"]}
+    return {(one["function"], one["was"], new): one["why"] for one in entries for new in one["new"]}
 
 
 def scored(part, became, changes, known):
