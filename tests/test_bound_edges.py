@@ -106,10 +106,10 @@ def test_rows_so_far_that_float32_cannot_hold_the_square(always_tried):
             check(queries, far, levels, k, np.arange(60), candidates(queries, far, levels, k))
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(("scale", "offset"), [(1e-3, 0), (1.0, 0), (1.0, 300), (1e3, 0)])
 @pytest.mark.parametrize("dim", [64, 256])
-def test_every_query_is_helped_where_vectors_have_a_structure(monkeypatch, dim, scale):
-    x = structured(np.random.default_rng(1), 5000, dim) * np.float32(scale)
+def test_every_query_is_helped_where_vectors_have_a_structure(monkeypatch, dim, scale, offset):
+    x = structured(np.random.default_rng(1), 5000, dim) * np.float32(scale) + np.float32(offset)
     levels = levels_of(x, split=4000)
     for scores in (1, 1 << 24):
         monkeypatch.setattr(bound, "SCORES", scores)
