@@ -98,6 +98,26 @@ def test_the_margin_covers_what_rounding_can_lose(dim):
     assert margin[0] >= 2 * dim * unit / (1 - dim * unit) * dim
 
 
+@settings(max_examples=200, deadline=None)
+@given(problems())
+def test_squared_distances_are_off_by_no_more_than_the_margin(problem):
+    q, x, _ = problem
+    norms = np.sqrt((x.astype(np.float64) ** 2).sum(axis=1))
+    for query, (squared, margin) in zip(q, bounds(q, x, norms, None), strict=True):
+        exact = distances_to(query, x) ** 2
+        assert (np.abs(squared - exact) <= margin).all()
+
+
+@pytest.mark.parametrize("tiny", [1e-20, 1e-21, 1e-22])
+def test_rows_too_small_for_products_beside_one_that_is_not(tiny):
+    x = (tiny * np.random.default_rng(3).standard_normal((120, 16))).astype(np.float32)
+    x[0] = 1
+    norms = np.linalg.norm(x.astype(np.float64), axis=1)
+    for query, found in zip(x, candidates(x, x, norms, 5), strict=True):
+        exact = distances_to(query, x)
+        assert set(np.argsort(exact, kind="stable")[:5]) <= set(found.tolist())
+
+
 def test_no_rows_have_no_candidates():
     q, x = np.ones((3, 8), np.float32), np.empty((0, 8), np.float32)
     assert [len(found) for found in candidates(q, x, np.empty(0), 2)] == [0, 0, 0]
@@ -131,6 +151,12 @@ def test_large_numbers_that_are_near_each_other():
 def test_distances_agree_with_plain_python(problem):
     q, x, _ = problem
     assert np.allclose(distances(q, x), oracle(q, x), rtol=1e-12, atol=0)
+
+
+def test_distances_to_more_rows_than_are_in_memory_at_once():
+    x = np.random.default_rng(4).standard_normal((5000, 3)).astype(np.float32)
+    whole = np.sqrt(((x.astype(np.float64) - x[7].astype(np.float64)) ** 2).sum(axis=1))
+    assert np.allclose(distances_to(x[7], x), whole, rtol=1e-14, atol=0)
 
 
 def test_equal_vectors_are_at_distance_zero():

@@ -92,8 +92,9 @@ def dictionary(**items):
 FOUR = np.array([1, 2, 3, 4], "<f4").tobytes()
 
 
-def both(pickled, storage=FOUR):
+def both(pickled, storage=FOUR, count=None):
+    count = len(storage) // 4 if count is None else count
     return [
-        legacy(pickled, ["0"], struct.pack("<q", len(storage) // 4) + storage),
+        legacy(pickled, ["0"], struct.pack("<q", count) + storage),
         zipped(pickled, {"0": storage}),
     ]

@@ -10,6 +10,7 @@ from handwritten import FILES, sample, tensors_file, write
 from safetensors.numpy import save_file
 
 from houndsight.errors import CheckpointError
+from houndsight.models import checkpoint
 from houndsight.models.checkpoint import read_checkpoint
 from houndsight.models.weights import tensor_digest
 from houndsight.runtime import OnnxRuntime
@@ -96,11 +97,12 @@ def test_numbers_and_empty_tensors_keep_their_shape(tmp_path):
         (b"<!DOCTYPE html><title>404</title>", "web page"),
         (b"\xef\xbb\xbf\n <html>", "web page"),
         (b"weights", "no file of weights"),
+        (b"X<Y", "no file of weights"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "no file of weights"),
         (b"PK\x03\x04", "damaged"),
         (b"\x80", "damaged"),
         (pickle.dumps({"a": 1}), "not a PyTorch checkpoint"),
-        (struct.pack("<Q", 90) + b"{" + bytes(20), "too early"),
+        (struct.pack("<Q", 22) + b"{" + bytes(20), "too early"),
         (struct.pack("<Q", 2) + b"{}", "no tensors"),
         (struct.pack("<Q", 20) + b"{" + b"[" * 19, "damaged"),
         (struct.pack("<Q", 50_001) + b"{" + b'"a":{' * 10_000, "damaged"),
@@ -120,6 +122,26 @@ def test_files_that_cannot_be_opened(tmp_path):
         read_checkpoint(tmp_path / "absent.pth")
     with pytest.raises(CheckpointError, match="cannot be read: Is a directory"):
         read_checkpoint(tmp_path)
+
+
+def test_a_cause_that_the_system_does_not_name(tmp_path):
+    class Gone(type(tmp_path)):
+        def open(self, *_):
+            raise BlockingIOError("gone")
+
+    with pytest.raises(CheckpointError, match="cannot be read: BlockingIOError"):
+        read_checkpoint(Gone(tmp_path))
+
+
+def test_a_header_as_long_as_any_may_be(tmp_path, monkeypatch):
+    content = tensors_file({"a": np.ones(4, "<f4")})
+    path = write(tmp_path / "a", content)
+    length = len(content) - 8 - 16
+    monkeypatch.setattr(checkpoint, "_MAX_HEADER", length)
+    assert read_checkpoint(path)["a"].tolist() == [1] * 4
+    monkeypatch.setattr(checkpoint, "_MAX_HEADER", length - 1)
+    with pytest.raises(CheckpointError, match="no file of weights"):
+        read_checkpoint(path)
 
 
 def test_torchscript_is_named():

@@ -1,6 +1,7 @@
 """Checkpoints that contradict themselves, or are damaged, are refused and cost nothing."""
 
 import io
+import pickle
 import struct
 import zipfile
 import zlib
@@ -12,6 +13,7 @@ from handwritten import (
     SAMPLES,
     both,
     dictionary,
+    legacy,
     number,
     sample,
     string,
@@ -32,6 +34,85 @@ def test_the_pickles_written_by_hand_are_right(tmp_path):
         read = read_checkpoint(write(tmp_path / "a", content))
         np.testing.assert_array_equal(read["a"], [1, 2, 3, 4])
         np.testing.assert_array_equal(read["b"], [[1, 3], [2, 4]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("DoubleStorage", "<f8"),
+        ("FloatStorage", "<f4"),
+        ("HalfStorage", "<f2"),
+        ("LongStorage", "<i8"),
+        ("IntStorage", "<i4"),
+        ("ShortStorage", "<i2"),
+        ("CharStorage", "|i1"),
+        ("ByteStorage", "|u1"),
+        ("BoolStorage", "|b1"),
+    ],
+)
+def test_every_kind_of_storage(tmp_path, kind, code):
+    values = np.array([0, 1, 1, 0, 1, 0], code) if code == "|b1" else np.arange(6).astype(code)
+    odd = {"count": 6, "kind": kind, "offset": 1, "shape": (2, 2), "strides": (1, 3)}
+    for content in both(dictionary(a=tensor(**odd)), values.tobytes(), count=6):
+        read = read_checkpoint(write(tmp_path / "a", content))["a"]
+        assert read.dtype == (np.float32 if values.dtype.kind == "f" else values.dtype)
+        assert read.tolist() == [[values[1], values[4]], [values[2], values[5]]]
+
+
+def test_bfloat16_is_the_upper_half_of_a_float32(tmp_path):
+    upper = np.array([0x3F80, 0xC020, 0x0000, 0x4040], "<u2")  # 1, -2.5, 0, 3
+    pickled = dictionary(a=tensor(kind="BFloat16Storage"))
+    for content in both(pickled, upper.tobytes(), count=4):
+        read = read_checkpoint(write(tmp_path / "a", content))["a"]
+        assert read.dtype == np.float32
+        assert read.tolist() == [1, -2.5, 0, 3]
+
+
+def test_tensors_may_grow_to_eight_times_the_file_and_no_further(tmp_path):
+    """Each number counts as the four bytes of a float32, also of tensors that share a storage."""
+
+    def content(*counts):
+        shared = {"count": 4000, "kind": "ByteStorage"}
+        items = {f"t{n:02}": tensor(shape=(count,), **shared) for n, count in enumerate(counts)}
+        made = zipped(dictionary(**items), {"0": bytes(4000)})
+        return made + bytes(len(made) % 2)  # after an archive is nothing that counts, but its size
+
+    for many in range(2, 20):
+        size = len(content(*[4000] * many))
+        rest = 2 * size - 4000 * (many - 1)
+        if 0 < rest < 4000:
+            break
+    most = content(*[4000] * (many - 1), rest)
+    assert len(most) == size
+    assert len(read_checkpoint(write(tmp_path / "a", most))) == many
+    with pytest.raises(CheckpointError, match="more data than it holds"):
+        read_checkpoint(write(tmp_path / "a", content(*[4000] * (many - 1), rest + 1)))
+
+
+def test_what_is_no_tensor_is_left_out(tmp_path):
+    pickled = dictionary(epoch=number(3), a=tensor(), note=string("b"), more=b"}")
+    pickled = pickled[:-2] + number(1) + tensor() + b"u."
+    for content in both(pickled):
+        assert list(read_checkpoint(write(tmp_path / "a", content))) == ["a"]
+    for content in both(b"\x80\x02" + number(3) + b"."):
+        with pytest.raises(CheckpointError, match="no dictionary of tensors"):
+            read_checkpoint(write(tmp_path / "a", content))
+    for content in both(dictionary(epoch=number(3))):
+        with pytest.raises(CheckpointError, match="no tensors"):
+            read_checkpoint(write(tmp_path / "a", content))
+
+
+@pytest.mark.parametrize("names", [("model",), ("state_dict", "model"), ("model",) * 3])
+def test_a_state_dict_is_found_within_three_others(tmp_path, names):
+    inner = dictionary(a=tensor())
+    for name in names:
+        inner = dictionary(epoch=number(1), **{name: inner[2:-1]})
+    for content in both(inner):
+        assert read_checkpoint(write(tmp_path / "a", content))["a"].tolist() == [1, 2, 3, 4]
+    if len(names) == 3:
+        for content in both(dictionary(model=inner[2:-1])):
+            with pytest.raises(CheckpointError, match="no tensors"):
+                read_checkpoint(write(tmp_path / "a", content))
 
 
 HUGE = 1 << 60
@@ -74,6 +155,27 @@ def test_one_storage_has_one_size(tmp_path):
     for content in both(dictionary(a=tensor(), b=tensor(count=2, shape=(2,)))):
         with pytest.raises(CheckpointError, match="two ways"):
             read_checkpoint(write(tmp_path / "a", content))
+
+
+def test_storages_that_the_description_does_not_have_are_refused(tmp_path):
+    (told, _) = both(dictionary(a=tensor()))
+    for key in (string("1"), b"K\x00", b"]"):
+        content = told.replace(pickle.dumps(["0"], 2), b"\x80\x02]" + key + b"a.")
+        assert content != told
+        with pytest.raises(CheckpointError, match=r"another size than it says|damaged"):
+            read_checkpoint(write(tmp_path / "a", content))
+    content = told.replace(pickle.dumps(["0"], 2), pickle.dumps(["1"], 2))
+    with pytest.raises(CheckpointError, match="another size than it says"):
+        read_checkpoint(write(tmp_path / "a", content))
+
+
+def test_storages_that_no_tensor_needs_are_there_all_the_same(tmp_path):
+    pickled = dictionary(a=tensor(), more=b"]" + tensor(key="1") + b"a")
+    storages = 2 * (struct.pack("<q", 4) + FOUR)
+    content = legacy(pickled, ["0", "1"], storages)
+    assert read_checkpoint(write(tmp_path / "a", content))["a"].tolist() == [1, 2, 3, 4]
+    with pytest.raises(CheckpointError, match="ends too early"):
+        read_checkpoint(write(tmp_path / "a", content[:-1]))
 
 
 def test_a_storage_shared_a_thousand_times_is_refused(tmp_path):

@@ -36,7 +36,6 @@ class _Bounded:
         self._file = file
         self._size = size
         self.readline = file.readline
-        self.tell = file.tell
 
     def read(self, count: int = -1) -> bytes:
         left = max(0, self._size - self._file.tell())

@@ -281,8 +281,8 @@ def unpickle(file: IO[bytes], storages: dict[str, Storage] | None = None) -> Any
     Parameters
     ----------
     file
-        Has ``read``, ``readline`` and ``tell``. ``read(n)`` must not allocate `n` bytes when
-        fewer are left (a buffered file does): a pickle can claim any length.
+        Has ``read`` and ``readline``. ``read(n)`` must not allocate `n` bytes when fewer are left
+        (a buffered file does): a pickle can claim any length.
     storages
         Where to enter every storage that the pickle mentions, by key.
 
