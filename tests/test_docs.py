@@ -112,7 +112,12 @@ RUN_BY = {
 # Blocks that no test runs, and why; commands of houndsight in them are read by the parser.
 WHY_NOT = {
     ("README.md", "./run demo"): "it makes an environment from the network; houndsight demo runs",
+    (
+        "README.md",
+        "houndsight index /nas/photos",
+    ): "it needs servers: test_cluster.py, test_milvus.py",
     ("CONTRIBUTING.md", "lock="): "it asks for all newest versions, and changes the locks",
+    ("CONTRIBUTING.md", ".venv/bin/python tests/mutation"): "it takes half an hour",
     ("docs/bring-your-own-network.md", "from pathlib"): "it needs PyTorch, transformers, weights",
     ("docs/command-line.md", "$ pip install"): "it needs a bucket; test_remote.py has others",
     ("docs/command-line.md", "[Service]"): "it needs systemd",
@@ -123,6 +128,9 @@ WHY_NOT = {
         "docs/more-than-one-machine.md",
         "$ pip install",
     ): "it needs a cluster: test_cluster.py",
+    ("docs/more-than-one-machine.md", "cd deploy"): "it needs Docker: test_deploy.py",
+    ("docs/more-than-one-machine.md", "docker"): "it needs Docker: test_deploy.py",
+    ("docs/more-than-one-machine.md", "kubectl"): "it needs Kubernetes: test_deploy.py",
     (
         "docs/page.md",
         "$ export HOUNDSIGHT_TOKEN",

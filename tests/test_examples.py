@@ -23,6 +23,7 @@ FETCHES = "models fetch resnet50"
 ENDLESS = {"serve": cli.DONE, "watch": 130}
 NEEDS = {
     "copy": "milvus_lite",
+    "tune": "milvus_lite",
     "serve": "fastapi",
     "watch": "watchdog",
     "export": "pyarrow",
@@ -96,6 +97,8 @@ def test_an_example_runs(example, scene, tmp_path, monkeypatch):
     words = [places.get(word, os.path.expanduser(word)) for word in shlex.split(example)]
     if command == "import":
         assert cli._run(["export", "-g", "my-gallery", "vectors.parquet"]) == cli.DONE
+    if command == "tune":
+        assert cli._run(["copy", "dogs", lite]) == cli.DONE
     words = [os.path.join(scene, word) if word.startswith("photos/") else word for word in words]
     if command not in ENDLESS:
         assert cli._run(words) == cli.DONE

@@ -79,7 +79,7 @@ def stream(
     if on_gpu:
         yield from _together(runtime, vectors, source, prepare, full, threads)
         return
-    first = list(islice(source, full * threads))
+    first = list(islice(source, max(BATCH, full * threads)))
     if len(first) < BATCH:
         yield from _together(runtime, vectors, iter(first), prepare, full, threads)
         return
@@ -95,7 +95,8 @@ def stream(
         ]
 
     # Where there are not enough to fill a batch for each thread they are shared out.
-    chunks = chain(_chunks(iter(first), -(-len(first) // threads)), _chunks(source, full))
+    share = min(full, -(-len(first) // threads))
+    chunks = chain(_chunks(iter(first), share), _chunks(source, full))
     # One more than there are threads: these go on while whoever takes a batch stores it.
     yield from ahead(done, chunks, threads=threads, depth=threads + 1)
 
