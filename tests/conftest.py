@@ -1,9 +1,14 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from fakes import write_photo
+
+# Processes of pytest-xdist ignore Ctrl-C, and so would all that they start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LABELS = ("beagle", "collie", "pug")
 
