@@ -1,6 +1,6 @@
 """Mutation testing: would the tests notice if the code were another?
 
-`python tests/mutation/run.py [PART...]`, all parts unless given (an hour and more), needs Linux and
+`python tests/mutation/run.py [PART...]`, all parts unless given (about an hour), needs Linux and
 mutmut (https://mutmut.readthedocs.io): `uv pip install --group mutation`. It makes small changes to
 every function of a part, one at a time, and runs the tests of that part that call the function. A
 change that no test fails for survives; those that `equivalent.toml` shows to change no answer are
@@ -20,6 +20,7 @@ import sys
 import time
 import tomllib
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -198,8 +199,12 @@ def run(part, known):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("part", nargs="*", choices=[[], *PARTS], help="all unless given")
+    parser.add_argument(
+        "part", nargs="*", choices=[[], *PARTS], metavar="PART", help=", ".join(PARTS)
+    )
     wanted = parser.parse_args().part or list(PARTS)
+    if find_spec("mutmut") is None:
+        sys.exit("needs mutmut: uv pip install --group mutation")
     known = equivalent()
     return int(min([run(part, known) for part in wanted]) < LEAST)
 
