@@ -148,7 +148,7 @@ def test_approximate_looks_at_what_the_finest_level_thinks_nearest(dim, rows):
         ):
             left = among
             for level, many in zip(levels[::-1][:2][::-1], (16, 1)[-len(levels) :], strict=True):
-                short, _ = level.reduction.queries(query[None])
+                short = level.reduction.query(*levels[-1].reduction.projected(query[None]))
                 scores = level.scores(short, None)[0][left]
                 left = left[np.argsort(-scores, kind="stable")[: many * looked_at]]
             least = min(k, looked_at)
@@ -189,7 +189,7 @@ def test_the_margin_is_no_less_than_was_derived(dim):
 def test_a_level_that_was_extended_is_as_one_made_of_all_rows():
     x = np.random.default_rng(5).standard_normal((100, 256)).astype(np.float32)
     for whole, cut in zip(levels_of(x), levels_of(x, split=60), strict=True):
-        short, _ = whole.reduction.queries(x[:2])
+        short = whole.reduction.query(*whole.reduction.projected(x[:2]))
         more = cut.extended(np.concatenate([x, x[:7]]))
         again = more.scores(short, np.arange(107))
         expected = cut.scores(short, None)

@@ -126,7 +126,7 @@ def test_every_flag_of_every_command_can_be_written(write, capsys):
         ("help = true\n", "help: no command has --help"),
         ("config = 'x'\n", "config: no command has --config"),
         ("zzz = 1\n", "See what houndsight COMMAND --help lists"),
-        ("index = 1\n", "index: no command has --index. Write it as a table, [index]"),
+        ("watch = 1\n", "watch: no command has --watch. Write it as a table, [watch]"),
         ("[serach]\nk = 1\n", "[serach]: there is no command serach. Like it: search"),
         ("[search]\nkk = 1\n", "[search] kk: houndsight search has no --kk"),
         ("[search]\nlable = 'x'\n", "houndsight search has no --lable. Like it: label"),
