@@ -124,6 +124,15 @@ def test_what_has_no_pixels_has_no_vector():
     assert sum(map(len, nothing)) == 40
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_has_no_pixels_is_handed_on_in_large_batches(device):
+    nothing = stream(Runtime(device), vectors, range(3000), lambda number: Photo(number, None))
+    found = list(nothing)
+    assert [one.number for batch in found for one, _ in batch] == list(range(3000))
+    full = GPU_BATCH if device == "cuda" else BATCH
+    assert all(16 * full <= len(batch) < 17 * full for batch in found[:-1])
+
+
 def test_sources_are_read_only_as_far_ahead_as_needed():
     read = []
 

@@ -1,6 +1,7 @@
 """Decoding and inference beside each other, a bounded number of photos ahead of whoever asks."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from functools import partial
 from itertools import chain, islice
 from typing import Protocol, TypeVar
@@ -19,6 +20,9 @@ BATCH = 8
 # What one thread puts through the network at once: more does not fit into a core's cache. ResNet-50
 # gains a tenth by that, networks with large maps between small layers nearly a half.
 PIECE = 4
+# So many batches are handed on as one where none of their photos has pixels: photos that are known
+# already are looked at by the thousand, and each commit takes as long as ten of them.
+KNOWN = 16
 # A GPU is only busy with more.
 GPU_BATCH = 64
 
@@ -70,14 +74,14 @@ def stream(
     ------
     list
         In order, what `prepare` returned, each with its vector (dim,), or None where it has no
-        pixels: at most 8 of them on a CPU, 64 on a GPU, or what ``HOUNDSIGHT_BATCH`` says.
+        pixels: at most 8 with a vector on a CPU, 64 on a GPU, or what ``HOUNDSIGHT_BATCH`` says.
     """
     on_gpu = runtime.device in GPUS
     full = given("HOUNDSIGHT_BATCH") or max(1, round((GPU_BATCH if on_gpu else BATCH) * room))
     threads = available_cpus()
     source = iter(sources)
     if on_gpu:
-        yield from _together(runtime, vectors, source, prepare, full, threads)
+        yield from _laden(_together(runtime, vectors, source, prepare, full, threads), full)
         return
     first = list(islice(source, max(BATCH, full * threads)))
     if len(first) < BATCH:
@@ -98,7 +102,7 @@ def stream(
     share = min(full, -(-len(first) // threads))
     chunks = chain(_chunks(iter(first), share), _chunks(source, full))
     # One more than there are threads: these go on while whoever takes a batch stores it.
-    yield from ahead(done, chunks, threads=threads, depth=threads + 1)
+    yield from _laden(ahead(done, chunks, threads=threads, depth=threads + 1), full)
 
 
 def _together(
@@ -113,6 +117,19 @@ def _together(
     prepared = ahead(prepare, sources, threads=threads, depth=2 * full + threads)
     done = partial(_embedded, run=partial(vectors, runtime))
     yield from ahead(done, _chunks(prepared, full), threads=1, depth=2)
+
+
+def _laden(batches: Generator[Embedded[P]], full: int) -> Generator[Embedded[P]]:
+    """Put batches without a vector to the next that has one."""
+    held: Embedded[P] = []
+    with closing(batches):
+        for batch in batches:
+            held += batch
+            if len(held) >= KNOWN * full or any(vector is not None for _, vector in batch):
+                yield held
+                held = []
+    if held:
+        yield held
 
 
 def _chunks(sources: Iterator[S], size: int) -> Iterator[list[S]]:
