@@ -222,6 +222,7 @@ def test_a_format_that_is_not_known(old, monkeypatch):
     [
         ("index", "{photos}", "-g", "{gallery}"),
         ("index", "{photos}", "-g", "{gallery}", "--labels", "none"),
+        ("watch", "{photos}", "-g", "{gallery}"),
         ("repair", "-g", "{gallery}"),
         ("undo", "-g", "{gallery}"),
         ("gallery", "split", "-g", "{gallery}", "--label", "pug", "--out", "{new}"),

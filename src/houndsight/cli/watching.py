@@ -76,7 +76,7 @@ def watch(
     from houndsight import watching
 
     watching.watched_folder(photos)  # before it is said that it is watched
-    own = own_embedder(gallery, model)
+    own = own_embedder(gallery, model, dry_run=dry_run)
     if dry_run:
         return _first(photos, gallery, labels, own, model, isolate)
 
