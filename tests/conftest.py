@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -45,3 +46,18 @@ def shared():
     if not place.is_dir():
         pytest.skip(f"needs the development data, which are not at {place}")
     return place
+
+
+@pytest.fixture(scope="module")
+def milvus_port(tmp_path_factory):
+    """The port of a Milvus Lite that only the tests of a file have."""
+    from milvus_servers import serving
+
+    with serving(tmp_path_factory.mktemp("milvus") / "data") as port:
+        yield port
+
+
+@pytest.fixture
+def url(milvus_port, request):
+    """An address of a gallery there that no other test has."""
+    return f"milvus://127.0.0.1:{milvus_port}/{re.sub('[^a-z0-9]', '_', request.node.name)}"

@@ -1,5 +1,6 @@
 """Galleries in Milvus for tests: Milvus Lite as a file, and as a server of its own process."""
 
+import contextlib
 import importlib.util
 import os
 import socket
@@ -36,3 +37,14 @@ def started(folder):
         time.sleep(0.05)
     process.kill()
     raise TimeoutError("Milvus Lite did not start")
+
+
+@contextlib.contextmanager
+def serving(folder):
+    """Milvus Lite as a server of a process of its own; yields its port."""
+    process, port = started(folder)
+    try:
+        yield port
+    finally:
+        process.kill()
+        process.wait()

@@ -25,7 +25,7 @@ from houndsight.errors import ClusterError, InputError
 from houndsight.indexing import Progress
 from houndsight.reading import Read, Reader
 from houndsight.shaping import shaped
-from milvus_servers import needs_milvus, started
+from milvus_servers import needs_milvus, serving
 from networks import MEAN, STD, save
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
@@ -177,26 +177,21 @@ def test_what_a_worker_did_twice_is_in_milvus_once(cluster, tmp_path):
     embedder = Embedder.load("efficientnet-lite0")
     index(tmp_path / "photos", tmp_path / "here", embedder=embedder)
     mark = tmp_path / "died"
-    process, port = started(tmp_path / "milvus")
-    try:
-        with RayCluster(cluster.address) as ray_cluster:
+    with serving(tmp_path / "milvus") as port, RayCluster(cluster.address) as ray_cluster:
 
-            def engine(embedder, reader, work):
-                shaper = partial(shaped_by_one_who_dies, str(mark))
-                return ray_cluster.stream(embedder, replace(reader, shaper=shaper), work)
+        def engine(embedder, reader, work):
+            shaper = partial(shaped_by_one_who_dies, str(mark))
+            return ray_cluster.stream(embedder, replace(reader, shaper=shaper), work)
 
-            there = f"milvus://127.0.0.1:{port}/there"
-            report = index(tmp_path / "photos", there, embedder=embedder, engine=engine)
-            assert mark.exists()
-            assert report.new == ray_cluster.received == 120
-            assert 0 <= ray_cluster.embedded.total() - 120 <= 2 * IN_FLIGHT * BLOCK
-            assert same(tmp_path / "here", there) == 120
-            with Gallery(there) as gallery:
-                thumbnails = [gallery._thumbnail_path(item.digest) for item in gallery.items()]
-            assert all(path.read_bytes().startswith(b"\xff\xd8") for path in thumbnails)
-    finally:
-        process.kill()
-        process.wait()
+        there = f"milvus://127.0.0.1:{port}/there"
+        report = index(tmp_path / "photos", there, embedder=embedder, engine=engine)
+        assert mark.exists()
+        assert report.new == ray_cluster.received == 120
+        assert 0 <= ray_cluster.embedded.total() - 120 <= 2 * IN_FLIGHT * BLOCK
+        assert same(tmp_path / "here", there) == 120
+        with Gallery(there) as gallery:
+            thumbnails = [gallery._thumbnail_path(item.digest) for item in gallery.items()]
+        assert all(path.read_bytes().startswith(b"\xff\xd8") for path in thumbnails)
 
 
 def test_rows_that_come_twice_count_once(monkeypatch):

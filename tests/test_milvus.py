@@ -34,27 +34,12 @@ from houndsight.stores.milvus.lease import LOCK, Lease
 from houndsight.stores.milvus.rows import ITEMS, fields
 from houndsight.stores.milvus.texts import DOCUMENTS, _parts_of
 from houndsight.stores.opening import create_store, open_store
-from milvus_servers import needs_milvus, started
+from milvus_servers import needs_milvus
 from test_store_contract import DIM, FILES, MADE, items, numbers
 
 pytestmark = needs_milvus
 LITE = ("--model", "efficientnet-lite0")
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory):
-    """The port of Milvus Lite as a server of its own process."""
-    process, port = started(tmp_path_factory.mktemp("milvus") / "data")
-    yield port
-    process.kill()
-    process.wait()
-
-
-@pytest.fixture
-def url(port, request):
-    """An address that no other test has."""
-    return f"milvus://127.0.0.1:{port}/{re.sub('[^a-z0-9]', '_', request.node.name)}"
 
 
 @pytest.fixture(autouse=True)

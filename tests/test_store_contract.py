@@ -13,7 +13,7 @@ from houndsight.stores.layout import CATALOGUE
 from houndsight.stores.opening import create_store, exists, open_store
 from houndsight.types import Item, Where
 from memory_store import MemoryStore
-from milvus_servers import needs_milvus, started
+from milvus_servers import needs_milvus, serving
 
 DIM = 12
 FILES = {"network.onnx": bytes(range(256)) * 1000}
@@ -24,10 +24,8 @@ MADE = {"settings": {"dim": DIM}, "roots": {}}
 @pytest.fixture(scope="session")
 def milvus_server(tmp_path_factory):
     """The port of Milvus Lite as a server of its own process."""
-    process, port = started(tmp_path_factory.mktemp("milvus") / "data")
-    yield port
-    process.kill()
-    process.wait()
+    with serving(tmp_path_factory.mktemp("milvus") / "data") as port:
+        yield port
 
 
 @pytest.fixture(

@@ -39,7 +39,7 @@ from houndsight.stores.milvus.near import NEAR, TRIAL
 from houndsight.stores.milvus.rows import ITEMS
 from houndsight.stores.opening import open_store
 from memory_store import MemoryStore
-from milvus_servers import needs_milvus, started
+from milvus_servers import needs_milvus
 from test_store_contract import DIM, items, numbers
 
 pytestmark = needs_milvus
@@ -48,21 +48,6 @@ LITE = ("--model", "efficientnet-lite0")
 HERE = Path(__file__).parent
 COUNT = 300
 SAMPLE = 25
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory):
-    """The port of Milvus Lite as a server of its own process."""
-    process, port = started(tmp_path_factory.mktemp("milvus") / "data")
-    yield port
-    process.kill()
-    process.wait()
-
-
-@pytest.fixture
-def url(port, request):
-    """An address that no other test has."""
-    return f"milvus://127.0.0.1:{port}/{re.sub('[^a-z0-9]', '_', request.node.name)}"
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,6 @@ __all__ = [
     "own_queries",
     "percent",
     "photos",
-    "share_found",
     "written",
 ]
 
@@ -207,7 +206,7 @@ def own_queries(gallery: Gallery) -> tuple[Vectors, list[set[int]]]:
     return gallery.vectors(asked), [{item.id} for item in asked]
 
 
-def share_found(found: Collection[int], true: Collection[int]) -> float:
+def _share_found(found: Collection[int], true: Collection[int]) -> float:
     """Return which share of the true neighbours was found."""
     return len({*found} & {*true}) / len(true) if true else 1.0
 
@@ -228,7 +227,7 @@ def _measure(gallery: Gallery, k: int, metric: str | None, items: int, by: str) 
     recall, looked_at = 0.0, 0
     for looked_at in (n for n in LOOKED_AT if n >= 2 * k or n == LOOKED_AT[-1]):
         pairs = zip(found(looked_at), exact, strict=True)
-        recall = float(np.mean([share_found(some, true) for some, true in pairs]))
+        recall = float(np.mean([_share_found(some, true) for some, true in pairs]))
         if recall >= WANTED:
             break
     return Recall(k, looked_at, recall, len(queries), items, by, now())
