@@ -50,8 +50,8 @@ def open_network(identity: str, graph: Callable[[], bytes]) -> OnnxRuntime:
     try:
         with locked(folder):
             draft = folder / f"{here}.onnx"
-            with temporary(folder, draft) as partial:
-                OnnxRuntime(built, save=partial)
+            with temporary(folder, draft) as unfinished:
+                OnnxRuntime(built, save=unfinished)
             for old in folder.glob(f"{here}-*.onnx"):
                 old.unlink(missing_ok=True)
             kept = folder / f"{here}-{onnxruntime.__version__}-{_checksum(draft)}.onnx"
