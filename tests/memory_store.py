@@ -120,6 +120,9 @@ class MemoryStore:
     def revision(self):
         return self.commits
 
+    def at_one_moment(self, read):
+        return read()
+
     def verify(self):
         return []
 

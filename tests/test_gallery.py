@@ -476,6 +476,31 @@ def test_items_read_in_pieces_are_of_one_moment(gallery, tmp_path, monkeypatch):
     reader.close()
 
 
+@pytest.mark.parametrize("then", [lambda gallery: None, Gallery.compact], ids=["", "compacted"])
+def test_an_answer_and_what_is_told_of_it_are_of_one_moment(gallery, tmp_path, monkeypatch, then):
+    _, vectors = fill(gallery, tmp_path, 20, labels=("before",))
+    ids = gallery.ids().tolist()
+    query = vectors_of(gallery, vectors[:1])
+    reader = Gallery(gallery.place)
+    found = reader.store.candidates
+
+    def another_writes_meanwhile(*asked):
+        yield from found(*asked)
+        monkeypatch.undo()
+        gallery.set_labels(dict.fromkeys(ids, "after"), source="user")
+        gallery.remove(ids[5:])
+        then(gallery)
+
+    monkeypatch.setattr(reader.store, "candidates", another_writes_meanwhile)
+    answer = reader.search(query, 20)
+    assert set(answer.ids[0].tolist()) == set(ids)
+    assert {(item.label, item.removed) for item in answer.items.values()} == {("before", None)}
+    after = reader.search(query, 20)
+    assert set(after.ids[0].tolist()) == set(ids[:5])
+    assert {item.label for item in after.items.values()} == {"after"}
+    reader.close()
+
+
 def test_find_by_id_and_by_every_kind_of_path(gallery, tmp_path, monkeypatch):
     fill(gallery, tmp_path, 2)
     (tmp_path / "photos").mkdir()

@@ -194,6 +194,26 @@ def test_numbers_whose_squares_float32_cannot_hold(store, scale):
         assert surely <= set(ids.tolist())
 
 
+def test_what_is_read_at_one_moment_is_of_one(at, kind):
+    if kind == "memory":
+        pytest.skip("only one process has it")
+    store, other = at.open(), at.open()
+    some, _ = filled(store, 9)
+    calls = []
+
+    def read():
+        before = store.labels()
+        if not calls:
+            other.put([replace(item, label="new") for item in some], {})
+        calls.append(1)
+        return before, store.labels(), {item.label for item in store.items([i.id for i in some])}
+
+    before, after, labels = store.at_one_moment(read)
+    assert before == after
+    assert labels == set(before)
+    assert store.labels() == {"new": 9}
+
+
 def test_labels_are_counted_and_changed_without_vectors(store):
     some, vectors = filled(store)
     store.put([replace(item, label="new") for item in some[:5]], {})

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from scenario import BATCH
 
 from fakes import fake_embedder, start_indexing, write_photo
-from houndsight import Gallery, GalleryBusy, backup, index
+from houndsight import Gallery, GalleryBusy, Where, backup, index
 
 __all__ = ["beside"]
 
@@ -97,6 +97,9 @@ def _read(place, group, count):
             labels = {found.items[id_].label for id_ in group}
             assert len(labels) == 1, labels
             assert labels <= SEEN, labels
+            ones = gallery.search(vectors, len(group), where=Where(labels=frozenset(["one"])))
+            assert {item.label for item in ones.items.values()} <= {"one"}, "of two moments"
+            assert ones.ids.shape[1] in (0, len(group)), ones.ids.shape
             near = found.ids[:, 0].tolist()
             assert sorted(near) == sorted(group), "no photo is nearest to itself"
 

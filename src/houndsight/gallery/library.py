@@ -378,6 +378,8 @@ class Gallery(ByHand, Spaces, Watched):
     ) -> Matches:
         """Return the k nearest items of each query by Euclidean distance: exact, ties by id.
 
+        Neighbours, and what is told of them, are of one moment, whoever writes meanwhile.
+
         Parameters
         ----------
         queries
@@ -410,6 +412,39 @@ class Gallery(ByHand, Spaces, Watched):
         InputError
             If k is below 1, the queries are no finite vectors (n, dim), or there is no such metric.
         """
+        self._check_asked(queries, k, looked_at, exclude)
+        out = exclude if exclude is not None else [()] * len(queries)
+        spare = max(map(len, out), default=0)
+
+        def answer() -> Matches:
+            name = self.named(metric)
+            space = self.space(name)
+            asked = space(queries.values)
+            found = self.store.candidates(asked, k + spare, where or Where(), space, looked_at)
+            nearest: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+            for query, (ids, vectors), left_out in zip(queries.values, found, out, strict=True):
+                if left_out:
+                    kept = ~np.isin(ids, list(left_out))
+                    ids, vectors = ids[kept], vectors[kept]
+                distance = _distances(space, query, vectors)
+                near = distance <= max_distance
+                nearest.append(search.nearest(distance[near], ids[near], k))
+            ids, distances = _filled(nearest)
+            shown = {item.id: item for item in self.store.items({*ids[ids >= 0].tolist()})}
+            calibration = self.calibration(name)
+            chances = None if calibration is None else calibration.neighbours(distances)
+            return Matches(ids, distances, shown, chances)
+
+        return self.store.at_one_moment(answer)
+
+    def _check_asked(
+        self,
+        queries: Vectors,
+        k: int,
+        looked_at: int | None,
+        exclude: Sequence[Collection[int]] | None,
+    ) -> None:
+        """Raise what `search` says unless this can be asked of the gallery."""
         if not isinstance(queries, Vectors):
             raise InputError(
                 f"queries are {type(queries).__name__}, not Vectors",
@@ -431,30 +466,6 @@ class Gallery(ByHand, Spaces, Watched):
             raise InputError("a query holds a value that is not finite")
         if exclude is not None and len(exclude) != len(queries):
             raise InputError(f"{len(exclude)} sets to exclude for {len(queries)} queries")
-        out = exclude if exclude is not None else [()] * len(queries)
-        spare = max(map(len, out), default=0)
-        name = self.named(metric)
-        space = self.space(name)
-        asked = space(queries.values)
-        found = self.store.candidates(asked, k + spare, where or Where(), space, looked_at)
-        answers: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
-        for query, (ids, vectors), left_out in zip(queries.values, found, out, strict=True):
-            if left_out:
-                kept = ~np.isin(ids, list(left_out))
-                ids, vectors = ids[kept], vectors[kept]
-            distance = _distances(space, query, vectors)
-            near = distance <= max_distance
-            answers.append(search.nearest(distance[near], ids[near], k))
-        width = max((len(ids) for ids, _ in answers), default=0)
-        ids = np.full((len(answers), width), -1, np.int64)
-        distances = np.full((len(answers), width), np.inf)
-        for n, (some_ids, some_distances) in enumerate(answers):
-            ids[n, : len(some_ids)] = some_ids
-            distances[n, : len(some_ids)] = some_distances
-        shown = {item.id: item for item in self.store.items({*ids[ids >= 0].tolist()})}
-        calibration = self.calibration(name)
-        chances = None if calibration is None else calibration.neighbours(distances)
-        return Matches(ids, distances, shown, chances)
 
     def distances(
         self, query: Vectors, items: Sequence[Item], *, metric: str | None = None
@@ -506,6 +517,19 @@ class Gallery(ByHand, Spaces, Watched):
         """Hold the right to add photos; GalleryBusy if another process holds it."""
         with self.store.appending():
             yield
+
+
+def _filled(
+    nearest: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return ids and distances as matrices, -1 and inf where a query has fewer than another."""
+    width = max((len(ids) for ids, _ in nearest), default=0)
+    ids = np.full((len(nearest), width), -1, np.int64)
+    distances = np.full((len(nearest), width), np.inf)
+    for n, (some_ids, some_distances) in enumerate(nearest):
+        ids[n, : len(some_ids)] = some_ids
+        distances[n, : len(some_ids)] = some_distances
+    return ids, distances
 
 
 def _distances(

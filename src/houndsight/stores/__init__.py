@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from houndsight.stores.indexes import Index
 from houndsight.types import Item, Where
 
 __all__ = ["Indexed", "Store"]
+
+T = TypeVar("T")
 
 
 class Store(Protocol):
@@ -109,6 +111,13 @@ class Store(Protocol):
 
     def revision(self) -> int:
         """Return a number that changes when anything was committed, by any process."""
+        ...
+
+    def at_one_moment(self, read: Callable[[], T]) -> T:
+        """Return what `read` does; all that it reads from the store is of one moment.
+
+        It may be called again where others write meanwhile.
+        """
         ...
 
     def verify(self) -> list[str]:

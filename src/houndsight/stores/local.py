@@ -427,6 +427,13 @@ class LocalStore:
         mapped = self._map(generation, max(rows, default=-1) + 1)
         return mapped[rows].reshape(len(rows), self.dim)
 
+    def at_one_moment(self, read: Callable[[], T]) -> T:
+        """Return what `read` does; all that it reads from the store is of one moment.
+
+        Writers do not wait for it; other threads that use this store do.
+        """
+        return self._in_one_view(lambda _: read())
+
     def _in_one_view(self, read: Callable[[int], T]) -> T:
         """Call what reads the catalogue and the vector file of the generation that it is given.
 

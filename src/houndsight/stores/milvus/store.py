@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,8 @@ from houndsight.types import Where
 
 __all__ = ["MilvusStore"]
 
-LOOKS = 3  # how often verify looks where others write meanwhile
+T = TypeVar("T")
+LOOKS = 3  # how often what is to be of one moment is read where others write meanwhile
 HELD = 1 << 30  # bytes of vectors that may be kept in memory
 MANY = 64  # queries from which on it pays to fetch all vectors
 
@@ -202,6 +203,19 @@ class MilvusStore(MilvusCatalogue):
         if place:  # what was committed while all this came in
             stored[list(place.values())] = self.vectors(list(place))
         return replace(live, stored=stored)
+
+    def at_one_moment(self, read: Callable[[], T]) -> T:
+        """Return what `read` does; all that it reads from the store is of one moment.
+
+        Milvus knows no moments: it is called again where something was committed meanwhile, but
+        not for ever. Where others never stop, what it reads may be of successive moments.
+        """
+        for _ in range(LOOKS):
+            revision = self.revision()
+            found = read()
+            if self.revision() == revision:
+                break
+        return found
 
     def _rows_in(self, space: Space, live: Snapshot) -> Rows:
         if space.name not in self._spaces:
