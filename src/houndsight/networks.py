@@ -1,27 +1,30 @@
-"""Networks as ONNX Runtime has optimised them, kept in the user's cache: they load much quicker.
+"""Networks as ONNX Runtime has optimised them, kept in the user's cache: they load in no time.
 
-The cache has ``networks/<network>-<processor>-<version>-<CRC-32 of the file>.onnx``: what ONNX
-Runtime makes of a graph depends on its version and on the processor. Everything there can be
-deleted: it is made again.
+The cache has folders ``networks/<network>-<processor>-<version>-<CRC-32 of its files>``: what ONNX
+Runtime makes of a graph depends on its version and on the processor. In each are the graph and its
+weights; nothing in it is written again, as whoever runs it has the weights mapped. Everything there
+can be deleted: it is made again.
 """
 
 import contextlib
 import hashlib
+import shutil
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import onnxruntime
 
 from houndsight.errors import FingerprintMismatch, ModelError
 from houndsight.machine import processor
-from houndsight.models.cache import cache_folder, locked, temporary
+from houndsight.models.cache import cache_folder, locked
 from houndsight.models.spec import ModelSpec
-from houndsight.runtime import OnnxRuntime, gpu_provider
+from houndsight.runtime import WEIGHTS, OnnxRuntime, gpu_provider
 
 __all__ = ["built_graph", "open_network"]
+
+GRAPH = "network.onnx"
 
 
 def open_network(identity: str, graph: Callable[[], bytes]) -> OnnxRuntime:
@@ -42,23 +45,29 @@ def open_network(identity: str, graph: Callable[[], bytes]) -> OnnxRuntime:
     if gpu_provider() is not None:
         return OnnxRuntime(graph())  # what is kept is as a CPU wants it
     folder = cache_folder() / "networks"
-    here = f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}-{processor()}"
-    for path in folder.glob(f"{here}-{onnxruntime.__version__}-*.onnx"):
+    name = f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}-{processor()}"
+    for kept in folder.glob(f"{name}-{onnxruntime.__version__}-*/"):
         with contextlib.suppress(ModelError, OSError):
-            return _verified(path)
+            return _verified(kept)
     built = graph()
     try:
-        with locked(folder):
-            draft = folder / f"{here}.onnx"
-            with temporary(folder, draft) as unfinished:
-                OnnxRuntime(built, save=unfinished)
-            for old in folder.glob(f"{here}-*.onnx"):
-                old.unlink(missing_ok=True)
-            kept = folder / f"{here}-{onnxruntime.__version__}-{_checksum(draft)}.onnx"
-            draft.replace(kept)
-        return _verified(kept)  # not the one that wrote it, which has the graph in memory too
+        # Not the one that wrote it, which has the graph in memory too.
+        return _verified(_keep(folder, name, built))
     except (OSError, ModelError):  # nothing can be kept here: slower next time, and that is all
         return OnnxRuntime(built)
+
+
+def _keep(folder: Path, name: str, built: bytes) -> Path:
+    """Write a network as ONNX Runtime optimises it, in the place of what is no longer right."""
+    with locked(folder):
+        draft = folder / "partial"
+        shutil.rmtree(draft, ignore_errors=True)  # what a killed process left
+        draft.mkdir()
+        OnnxRuntime(built, save=draft / GRAPH)
+        for old in folder.glob(f"{name}-*/"):
+            shutil.rmtree(old)
+        kept = folder / f"{name}-{onnxruntime.__version__}-{_checksum(draft)}"
+        return draft.rename(kept)
 
 
 def built_graph(
@@ -98,20 +107,22 @@ def built_graph(
     return architecture(model.architecture).graph(weights.arrays)
 
 
-def _verified(path: Path, threads: int | None = None) -> OnnxRuntime:
+def _verified(kept: Path) -> OnnxRuntime:
     """Load an optimised network while its checksum is taken."""
     with ThreadPoolExecutor(1) as other:
-        checksum = other.submit(_checksum, path)
-        runtime = OnnxRuntime(path, threads=threads, alone=partial(_verified, path, 1))
-    if not path.stem.endswith(f"-{checksum.result()}"):
-        raise ModelError("is damaged", path=path)
+        checksum = other.submit(_checksum, kept)
+        runtime = OnnxRuntime(kept / GRAPH)
+    if not kept.name.endswith(f"-{checksum.result()}"):
+        raise ModelError("is damaged", path=kept)
     return runtime
 
 
-def _checksum(path: Path) -> str:
-    """Return a file's CRC-32 in hexadecimal: half of what a digest takes, and what tells damage."""
+def _checksum(kept: Path) -> str:
+    """Return the CRC-32 of a network's files in hexadecimal: quick, and it tells damage."""
     crc = 0
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            crc = zlib.crc32(piece, crc)
+    for name in (GRAPH, WEIGHTS):
+        # A graph whose weights are few has them itself. One that lacks them is not loaded.
+        with contextlib.suppress(FileNotFoundError), (kept / name).open("rb") as file:
+            while piece := file.read(1 << 20):
+                crc = zlib.crc32(piece, crc)
     return f"{crc:08x}"

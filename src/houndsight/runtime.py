@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["CPU_ONLY", "GPUS", "OnnxRuntime", "Runtime", "gpu_provider"]
+__all__ = ["CPU_ONLY", "GPUS", "WEIGHTS", "OnnxRuntime", "Runtime", "gpu_provider"]
 
+# The file beside a saved graph that its weights are in.
+WEIGHTS: Final = "weights.bin"
 # The environment variable that keeps GPUs out when it is "cpu".
 CPU_ONLY: Final = "HOUNDSIGHT_DEVICE"
 _GPUS: Final[tuple[tuple[str, dict[str, str]], ...]] = (
@@ -110,9 +112,8 @@ class OnnxRuntime:
         Threads of one run; ``None`` for `available_cpus`.
     save
         Where to write the graph as it is after optimisation, for this version of ONNX Runtime on
-        this processor.
-    alone
-        Opens the same network for `single`; from `graph` when None.
+        this processor; its weights go into the file `WEIGHTS` beside it. Loaded from there they are
+        mapped, not read: it takes no time, and all who load it share the memory.
 
     Raises
     ------
@@ -126,7 +127,6 @@ class OnnxRuntime:
         *,
         threads: int | None = None,
         save: Path | None = None,
-        alone: Callable[[], OnnxRuntime] | None = None,
     ) -> None:
         import onnxruntime
 
@@ -142,6 +142,9 @@ class OnnxRuntime:
         providers.append("CPUExecutionProvider")
         if save is not None:
             options.optimized_model_filepath = str(save)
+            for name, value in (("file_name", WEIGHTS), ("min_size_in_bytes", "1024")):
+                key = f"session.optimized_model_external_initializers_{name}"
+                options.add_session_config_entry(key, value)
         if isinstance(graph, Path):
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
@@ -165,7 +168,7 @@ class OnnxRuntime:
         if len(inputs) != 1:
             raise ModelError(f"the graph has {len(inputs)} inputs, not one: {', '.join(names)}")
         self._session: Any = session
-        self._alone = alone or partial(OnnxRuntime, graph, threads=1)
+        self._alone = partial(OnnxRuntime, graph, threads=1)
         self._single: OnnxRuntime | None = None
         self._opening = threading.Lock()
         self._input: str = names[0]
@@ -200,8 +203,8 @@ class OnnxRuntime:
             if self._single is None:
                 single = self
                 if self._threads > 1 and self.device not in GPUS:
-                    # What was in the cache may be gone or damaged by now: then this one does too.
-                    with contextlib.suppress(ModelError, OSError):
+                    # What was in the cache may be gone by now: then this one does too.
+                    with contextlib.suppress(ModelError):
                         single = self._alone()
                 self._single = single
             return self._single

@@ -75,7 +75,7 @@ def distances_to(query: NDArray[np.floating], x: NDArray[np.floating]) -> NDArra
     q = query.astype(np.float64)
     out = np.empty(len(x))
     for start in range(0, len(x), BLOCK):
-        difference = x[start : start + BLOCK].astype(np.float64) - q
+        difference = x[start : start + BLOCK] - q
         difference *= difference
         out[start : start + BLOCK] = difference.sum(axis=1)
     return np.sqrt(out, out=out)

@@ -70,6 +70,7 @@ class LocalStore:
         self._sound = Sound(0, 0)
         self._unsynced = False
         self._rolled_back = 0
+        self._moment: int | None = None  # the revision, while all is read of one moment
 
     def _prepare(self) -> None:
         """Check the catalogue, and say how it is to be written."""
@@ -394,6 +395,8 @@ class LocalStore:
     def revision(self) -> int:
         """Return a number that changes when anything was committed, by any process."""
         with self._reading():
+            if self._moment is not None:
+                return self._moment
             (others,) = self._db.execute("PRAGMA data_version").fetchone()
             # What was read before a rollback does not count after it.
             return int(others) * (1 << 40) + self._db.total_changes + self._rolled_back
@@ -448,6 +451,8 @@ class LocalStore:
                 generation = -1
                 try:
                     generation = self._current_generation()
+                    if own:
+                        self._moment = self.revision()
                     return read(generation)
                 except DamagedGallery:
                     if own:
@@ -455,8 +460,10 @@ class LocalStore:
                     if self._current_generation() == generation:
                         raise
                 finally:
-                    if own and self._db.in_transaction:
-                        self._db.execute("COMMIT")
+                    if own:
+                        self._moment = None
+                        if self._db.in_transaction:
+                            self._db.execute("COMMIT")
 
     def _places(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return (row, crc) by id."""

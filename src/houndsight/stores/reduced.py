@@ -41,8 +41,9 @@ class Reduced:
     levels: tuple[Level, ...]
 
 
-def _basis_file(folder: Path, generation: int, space: Space) -> Path:
-    return folder / FOLDER / f"{space.key}-{generation}.basis"
+def _basis_file(folder: Path, generation: int, space: Space) -> str:
+    # Every search looks at it: a Path would take longer to make than its state to read.
+    return f"{folder}{os.sep}{FOLDER}{os.sep}{space.key}-{generation}.basis"
 
 
 def _files(
@@ -63,10 +64,10 @@ def stamp(folder: Path, generation: int, space: Space) -> tuple[int, int] | None
     return state.st_mtime_ns, state.st_ino
 
 
-def _read(path: Path, dim: int) -> Basis | None:
+def _read(path: str | Path, dim: int) -> Basis | None:
     """Return the axes in a file; None where there are none that can be used."""
     try:
-        found = load(path.read_bytes())
+        found = load(Path(path).read_bytes())
         basis = Basis(found["centre"], found["axes"], float(found["left_over"][0]))
     except (OSError, SafetensorError, LookupError):
         return None
@@ -115,7 +116,7 @@ def tidy(folder: Path, generation: int, space: Space, vectors: NDArray[np.float3
     """
     if vectors.size < FEWEST or not columns(space.dim):
         return
-    path = _basis_file(folder, generation, space)
+    path = Path(_basis_file(folder, generation, space))
     with contextlib.suppress(OSError, Timeout):
         basis = _read(path, space.dim)
         if basis and _lacking(_files(folder, generation, space, basis), vectors) < RECENT // 2:
