@@ -38,7 +38,7 @@ import glob, json, os, sys, time
 from contextlib import nullcontext
 from houndsight import Embedder, Gallery, RayCluster, index
 from houndsight.cluster import engine
-from houndsight.indexing import here
+from houndsight.indexing import HERE
 photos, place, model, weights, address = sys.argv[1:]
 
 class Timed(engine.Worker):
@@ -54,7 +54,7 @@ engine.Worker = Timed
 embedder = Embedder.load(model, weights=weights or None)
 with RayCluster(address) if address else nullcontext() as cluster:
     begin, used = time.monotonic(), time.process_time()
-    report = index(photos, place, embedder=embedder, engine=cluster.stream if cluster else here)
+    report = index(photos, place, embedder=embedder, engine=cluster or HERE)
     end, used = time.monotonic(), time.process_time() - used
 with Gallery(place) as gallery:
     assert len(gallery) == report.new > 0

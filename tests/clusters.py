@@ -6,7 +6,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 HUB, PORT = "10.77.0.1", 6379
 # Ray takes a node that is not heard of for lost after some 5 seconds, not 30.
@@ -17,6 +19,15 @@ IMPATIENT = {
     "RAY_health_check_failure_threshold": "4",
 }
 ATTEMPTS = 4
+
+
+def decoding(cluster, shaper):
+    """Return a cluster as an engine of `index` that decodes otherwise."""
+
+    def stream(embedder, reader, work):
+        return cluster.stream(embedder, replace(reader, shaper=shaper), work)
+
+    return SimpleNamespace(scan=cluster.scan, stream=stream)
 
 
 def missing():

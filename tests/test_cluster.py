@@ -8,21 +8,24 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from clusters import decoding
 from fakes import draw, fake_embedder, write_photo
 from houndsight import Embedder, Gallery, cli, extras, index
 from houndsight.ahead import gathered
 from houndsight.cli.console import index_bar
 from houndsight.cluster import BLOCK, IN_FLIGHT, RayCluster
+from houndsight.cluster.folders import answered, looked_into
 from houndsight.cluster.worker import Job
 from houndsight.errors import ClusterError, InputError
+from houndsight.gallery import find_photos
 from houndsight.indexing import Progress
+from houndsight.listing import scan
 from houndsight.reading import Read, Reader
 from houndsight.shaping import shaped
 from milvus_servers import needs_milvus, serving
@@ -111,7 +114,7 @@ def test_a_node_that_is_lost_costs_no_photo(cluster, photos, tmp_path):
             photos,
             tmp_path / "there",
             embedder=embedder,
-            engine=ray_cluster.stream,
+            engine=ray_cluster,
             progress=lose_a_node,
         )
         assert gone
@@ -126,10 +129,10 @@ def test_a_node_that_is_lost_costs_no_photo(cluster, photos, tmp_path):
         assert 0 <= twice <= 2 * IN_FLIGHT * BLOCK
 
         # And again: nothing is embedded, and what is new goes to the nodes that are left.
-        again = index(photos, tmp_path / "there", engine=ray_cluster.stream)
+        again = index(photos, tmp_path / "there", engine=ray_cluster)
         assert (again.embedded, again.unchanged) == (0, 600)
         write_photo(photos / "new.jpg", 999, (96, 80))
-        again = index(photos, tmp_path / "there", engine=ray_cluster.stream)
+        again = index(photos, tmp_path / "there", engine=ray_cluster)
         assert (again.new, again.embedded) == (1, 1)
         (photos / "new.jpg").unlink()
     cluster.add_node(num_cpus=1)
@@ -151,11 +154,11 @@ def test_what_ends_the_writer_is_gone_on_with(cluster, photos, tmp_path):
         target.symlink_to(path.resolve())
     with RayCluster(cluster.address) as ray_cluster:
         with pytest.raises(Stopped):
-            index(some, tmp_path / "g", embedder=embedder, engine=ray_cluster.stream, progress=stop)
+            index(some, tmp_path / "g", embedder=embedder, engine=ray_cluster, progress=stop)
         with Gallery(tmp_path / "g") as gallery:
             there = len(gallery)
         assert there >= 32
-        report = index(some, tmp_path / "g", engine=ray_cluster.stream)
+        report = index(some, tmp_path / "g", engine=ray_cluster)
     assert report.unchanged == there
     assert report.new + there + len(report.skipped) == 200
     index(some, tmp_path / "here", embedder=embedder)
@@ -178,11 +181,7 @@ def test_what_a_worker_did_twice_is_in_milvus_once(cluster, tmp_path):
     index(tmp_path / "photos", tmp_path / "here", embedder=embedder)
     mark = tmp_path / "died"
     with serving(tmp_path / "milvus") as port, RayCluster(cluster.address) as ray_cluster:
-
-        def engine(embedder, reader, work):
-            shaper = partial(shaped_by_one_who_dies, str(mark))
-            return ray_cluster.stream(embedder, replace(reader, shaper=shaper), work)
-
+        engine = decoding(ray_cluster, partial(shaped_by_one_who_dies, str(mark)))
         there = f"milvus://127.0.0.1:{port}/there"
         report = index(tmp_path / "photos", there, embedder=embedder, engine=engine)
         assert mark.exists()
@@ -192,6 +191,60 @@ def test_what_a_worker_did_twice_is_in_milvus_once(cluster, tmp_path):
         with Gallery(there) as gallery:
             thumbnails = [gallery._thumbnail_path(item.digest) for item in gallery.items()]
         assert all(path.read_bytes().startswith(b"\xff\xd8") for path in thumbnails)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A folder with all that a listing has to tell apart, on three levels of many folders."""
+    root = tmp_path / "tree"
+    for n in range(40):
+        write_photo(root / f"breed {n}" / "a" / f"{n}.jpg", n)
+        (root / f"breed {n}" / "notes.txt").write_text("no photo")
+    (root / "breed 1" / ".hidden").mkdir()
+    write_photo(root / "breed 1" / ".hidden" / "x.jpg", 1)
+    (root / "breed 2" / "gone.jpg").symlink_to("nowhere")
+    (root / "breed 3" / "up").symlink_to(root)  # leads back
+    (root / "linked").symlink_to(root / "breed 4")
+    (tmp_path / "elsewhere").mkdir()
+    write_photo(tmp_path / "elsewhere" / "else.jpg", 50)
+    (root / "breed 5" / "away").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(root / "breed 6" / "pipe.jpg")
+    write_photo(root / "breed 7" / "inner" / "catalogue.sqlite" / "in.jpg", 7)
+    write_photo(root / os.fsdecode(b"breed \xff") / "odd.jpg", 8)
+    index(root / "breed 8", root / "breed 8" / "gallery", embedder=fake_embedder())
+    return root
+
+
+def test_folders_looked_into_by_nodes_are_as_this_process_finds_them(cluster, tree, monkeypatch):
+    place = os.fsencode(tree)
+    with RayCluster(cluster.address) as ray_cluster:
+        asked = []
+        real = ray_cluster._looked_into
+        monkeypatch.setattr(
+            ray_cluster, "_looked_into", lambda folders: asked.extend(folders) or real(folders)
+        )
+        look = ray_cluster.scan(place)
+        assert len(asked) > 80
+        for name in ("breed 1", "breed 8"):  # and there it is read by nobody else
+            assert os.path.join(place, name.encode()) in asked
+        here = []
+        monkeypatch.setattr(
+            "houndsight.cluster.engine.scan", lambda folder: here.append(folder) or scan(folder)
+        )
+        assert find_photos(place, look) == find_photos(place)
+        # Of what links lead to, only this process looks.
+        assert here == [os.path.join(place, one) for one in (b"breed 5/away", b"linked")] + [
+            os.path.join(place, b"linked/a")
+        ]
+
+
+def test_a_folder_that_cannot_be_read_is_told_as_here(tmp_path):
+    gone = os.fsencode(tmp_path / "none")
+    look = RayCluster.__new__(RayCluster).scan(gone)
+    with pytest.raises(FileNotFoundError):
+        look(gone)
+    told = answered(looked_into({"folder": np.array([gone], object)}))
+    assert isinstance(told[gone], FileNotFoundError)
 
 
 def test_rows_that_come_twice_count_once(monkeypatch):
@@ -296,10 +349,7 @@ def test_what_fails_on_a_node_is_told(cluster, tmp_path):
     write_photo(tmp_path / "photos" / "a.jpg", 1)
     embedder = Embedder.load("efficientnet-lite0")
     with RayCluster(cluster.address) as ray_cluster:
-
-        def engine(embedder, reader, work):
-            return ray_cluster.stream(embedder, replace(reader, shaper=broken), work)
-
+        engine = decoding(ray_cluster, broken)
         with pytest.raises(ClusterError, match=r"failed: .*a fault of the code"):
             index(tmp_path / "photos", tmp_path / "g", embedder=embedder, engine=engine)
 

@@ -6,12 +6,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from clusters import HUB, PORT, Network, missing
+from clusters import HUB, PORT, Network, decoding, missing
 from fakes import write_photo
 from houndsight import Embedder, RayCluster, index
 from houndsight.cluster import BLOCK, IN_FLIGHT
@@ -47,14 +46,11 @@ def drive(folder, nodes):
         print("ready", flush=True)
         sys.stdin.readline()
 
-        def engine(embedder, reader, work):
-            return cluster.stream(embedder, replace(reader, shaper=slowly_shaped), work)
-
         report = index(
             folder / "photos",
             folder / "there",
             embedder=embedder(folder),
-            engine=engine,
+            engine=decoding(cluster, slowly_shaped),
             progress=lambda now: print(f"done {now.done}", flush=True),
         )
         told = {"embedded": cluster.embedded, "received": cluster.received, "new": report.new}

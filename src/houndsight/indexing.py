@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,11 @@ from houndsight.embedder import Embedder
 from houndsight.errors import ImageError, InputError, printable
 from houndsight.gallery import Entry, Gallery, Root, find_photos, inside
 from houndsight.labels import Labeller, labeller
-from houndsight.listing import Listing
+from houndsight.listing import Listing, Scan, scan
 from houndsight.reading import Read, Reader
 from houndsight.types import Found, Item, Skipped
 
-__all__ = ["Batches", "Engine", "IndexReport", "Progress", "here", "index"]
+__all__ = ["HERE", "Batches", "Engine", "Here", "IndexReport", "Progress", "index"]
 
 # Photos after which what makes searches quick is brought up to date.
 TIDY = 4096
@@ -90,16 +90,36 @@ class _Plan:
     still_skipped: set[bytes]
 
 
-# What reads and embeds files: on threads of this process, or elsewhere. It gives, in any order and
-# in batches, what was read of each file with its vector (dim,), or None where that has no pixels.
+# In batches, what was read of each file with its vector (dim,), or None where that has no pixels.
 Batches: TypeAlias = Generator[list[tuple[Read, NDArray[np.float32] | None]]]
-Engine: TypeAlias = Callable[[Embedder, Reader, list[Found]], Batches]
 
 
-def here(embedder: Embedder, reader: Reader, work: list[Found]) -> Batches:
-    """Read and embed files on threads of this process."""
-    with closing(reader.sources(work)) as sources:
-        yield from embedder.stream(sources, reader)
+class Engine(Protocol):
+    """What finds, reads and embeds files: this process, or others."""
+
+    def scan(self, root: bytes) -> Scan:
+        """Return what looks into a folder and those below it."""
+        ...
+
+    def stream(self, embedder: Embedder, reader: Reader, work: list[Found]) -> Batches:
+        """Read and embed files; they come back in any order."""
+        ...
+
+
+class Here:
+    """Finds, reads and embeds files on threads of this process."""
+
+    def scan(self, root: bytes) -> Scan:  # noqa: ARG002
+        """Return what looks into any folder."""
+        return scan
+
+    def stream(self, embedder: Embedder, reader: Reader, work: list[Found]) -> Batches:
+        """Read and embed files, in order."""
+        with closing(reader.sources(work)) as sources:
+            yield from embedder.stream(sources, reader)
+
+
+HERE = Here()
 
 
 def index(
@@ -110,7 +130,7 @@ def index(
     labels: str | None = None,
     restore: bool = False,
     progress: Callable[[Progress], None] | None = None,
-    engine: Engine = here,
+    engine: Engine = HERE,
 ) -> IndexReport:
     """Bring a gallery up to date with a folder of photos.
 
@@ -135,7 +155,7 @@ def index(
     progress
         Called after each commit.
     engine
-        What reads and embeds: `here`, on threads of this process, or `RayCluster.stream`.
+        What finds, reads and embeds: threads of this process, or a `houndsight.cluster.RayCluster`.
 
     Raises
     ------
@@ -154,7 +174,7 @@ def index(
     elif not new:
         with Gallery(gallery) as there:
             place = there.known_place(place)
-    listing = find_photos(place)
+    listing = find_photos(place, engine.scan(place))
     if not listing.photos:
         others, unreadable = sum(listing.passed_over.values()), len(listing.skipped)
         why = ""
@@ -196,7 +216,7 @@ def index(
                 reader = Reader(root.place, made.preprocessing, library.digests())
                 tidied = 0
                 taking = _Taking(library, root, plan, label_of, source, restore, started)
-                for done in taking.all_of(engine(made, reader, plan.work)):
+                for done in taking.all_of(engine.stream(made, reader, plan.work)):
                     counts += done
                     if counts["embedded"] - tidied >= TIDY:
                         library.tidy()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from houndsight.embedder import Embedder
-from houndsight.indexing import Batches, here
+from houndsight.indexing import HERE, Batches, Here
 from houndsight.isolation import Limits, Workers
 from houndsight.isolation.workers import COMMAND
 from houndsight.reading import Reader
@@ -14,7 +14,7 @@ __all__ = ["Isolated"]
 
 
 @dataclass(frozen=True, slots=True)
-class Isolated:
+class Isolated(Here):
     """An engine of `index` that a photo cannot stop, whatever it does to its decoder.
 
     Attributes
@@ -28,7 +28,7 @@ class Isolated:
     limits: Limits = field(default_factory=Limits)
     command: Sequence[str] = COMMAND
 
-    def __call__(self, embedder: Embedder, reader: Reader, work: list[Found]) -> Batches:
-        """Read and embed files; see `houndsight.indexing.here`."""
+    def stream(self, embedder: Embedder, reader: Reader, work: list[Found]) -> Batches:
+        """Read and embed files, in order."""
         with Workers(self.limits, self.command) as workers:
-            yield from here(embedder, replace(reader, shaper=workers), work)
+            yield from HERE.stream(embedder, replace(reader, shaper=workers), work)

@@ -4,19 +4,49 @@ import errno
 import os
 import stat
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
 
 from houndsight import archives, remote
 from houndsight.errors import InputError
 from houndsight.images import MAX_BYTES, TOO_LARGE, is_photo, os_reason
 from houndsight.types import Found, Skipped
 
-__all__ = ["Listing", "find", "is_place"]
+__all__ = ["Entry", "Listing", "Scan", "find", "is_place", "scan"]
 
 # Far deeper than people nest folders; Python's stack ends at about 490.
 MAX_DEPTH = 250
 # What macOS puts into archives beside the files.
 RESOURCES = b"__MACOSX"
+
+
+class State(Protocol):
+    """What the system says of a file or folder, as `os.stat_result` has it."""
+
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_dev(self) -> int: ...
+    @property
+    def st_ino(self) -> int: ...
+
+
+class Entry(Protocol):
+    """What lies in a folder, as `os.DirEntry` has it."""
+
+    @property
+    def name(self) -> bytes: ...  # noqa: D102
+    def stat(self) -> State: ...  # noqa: D102
+    def is_symlink(self) -> bool: ...  # noqa: D102
+
+
+# Returns what lies in a folder, sorted by name; OSError where it cannot be read.
+Scan: TypeAlias = Callable[[bytes], Sequence[Entry]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +71,13 @@ class Listing:
     passed_over: Counter[str] = field(default_factory=Counter)
 
 
-def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
+def scan(folder: bytes) -> list[os.DirEntry[bytes]]:
+    """Return what lies in a folder, sorted by name; OSError where it cannot be read."""
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def find(root: bytes, *, leave_out_with: bytes | None = None, scan: Scan = scan) -> Listing:
     """List the photos under a folder, links followed, in an archive or below an address.
 
     They are sorted by path.
@@ -52,6 +88,8 @@ def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
         The folder, a .zip or .tar file, or an address such as ``s3://bucket/dogs``.
     leave_out_with
         Folders that hold a file of this name are left out, with all they hold.
+    scan
+        What looks into folders.
 
     Raises
     ------
@@ -69,7 +107,7 @@ def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
     if archives.is_archive(root):
         return _among(archives.members(root), root, leave_out_with)
     try:
-        entries = _entries(root)
+        entries = scan(root)
     except FileNotFoundError:
         raise InputError(
             "there is no such folder", path=root, remedy="Check the path, or mount the drive"
@@ -83,7 +121,7 @@ def find(root: bytes, *, leave_out_with: bytes | None = None) -> Listing:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", path=root) from error
     info = os.stat(root)
-    walk = _Walk(root, leave_out_with)
+    walk = _Walk(root, leave_out_with, scan)
     walk.folder(b"", entries, {(info.st_dev, info.st_ino)})
     walk.listing.photos.sort(key=lambda found: found.path)
     return walk.listing
@@ -133,23 +171,17 @@ def _ending(name: bytes) -> str:
     return extension or "no extension"
 
 
-def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
-    with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
-
-
 class _Walk:
     """One walk through a root, and what it found so far."""
 
-    def __init__(self, root: bytes, leave_out_with: bytes | None) -> None:
+    def __init__(self, root: bytes, leave_out_with: bytes | None, scan: Scan) -> None:
         self.root = root
         self.leave_out_with = leave_out_with
+        self.scan = scan
         self.listing = Listing()
         self.linked: set[tuple[int, int]] = set()
 
-    def folder(
-        self, inside: bytes, entries: list[os.DirEntry[bytes]], above: set[tuple[int, int]]
-    ) -> None:
+    def folder(self, inside: bytes, entries: Sequence[Entry], above: set[tuple[int, int]]) -> None:
         """Add what one folder holds; `above` are the folders it lies in, itself included."""
         listing = self.listing
         if any(entry.name == self.leave_out_with for entry in entries):
@@ -195,7 +227,7 @@ class _Walk:
             listing.unseen.append(path)
             return
         try:
-            entries = _entries(os.path.join(self.root, path))
+            entries = self.scan(os.path.join(self.root, path))
         except OSError as error:
             self.skip(path, f"a folder that {os_reason(error)}")
             listing.unseen.append(path)

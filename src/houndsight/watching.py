@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from houndsight.embedder import Embedder
 from houndsight.errors import GalleryBusy, GalleryError, HoundsightError, InputError
 from houndsight.gallery import Gallery, find_photos
-from houndsight.indexing import Engine, IndexReport, Progress, here, index
+from houndsight.indexing import HERE, Engine, IndexReport, Progress, index
 from houndsight.remote import absolute
 from houndsight.types import Skipped
 
@@ -65,7 +65,7 @@ def watch(
     settle_s: float = 2.0,
     poll_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
-    engine: Engine = here,
+    engine: Engine = HERE,
 ) -> Iterator[Batch | Waiting]:
     """Bring a gallery up to date with a folder, again and again; never ends by itself.
 

@@ -30,12 +30,12 @@ ray_option = click.option(
 
 def engine(isolate: bool, cluster: "RayCluster | None" = None) -> "Engine":
     """Return the engine that the flags name."""
-    from houndsight.indexing import here
+    from houndsight.indexing import HERE
     from houndsight.isolating import Isolated
 
     if cluster is not None:
-        return cluster.stream
-    return Isolated() if isolate else here
+        return cluster
+    return Isolated() if isolate else HERE
 
 
 def connected(address: str) -> "RayCluster":

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from houndsight.ahead import gathered
+from houndsight.cluster.folders import Entries, answered, look_into, looked_into
 from houndsight.cluster.rows import unpacked
 from houndsight.cluster.worker import Desk, Job, Worker
 from houndsight.embedder import Embedder
 from houndsight.errors import ClusterError, HoundsightError
 from houndsight.extras import library
+from houndsight.listing import Entry, Scan, scan
 from houndsight.reading import Read, Reader
 from houndsight.types import Found
 
@@ -41,6 +43,8 @@ WAITING = 64
 # Of a CPU, for each worker. The rest is room for what Ray has to do on the node: without it, what
 # was lost with another node is never made again.
 SHARE = 0.8
+# Folders that are looked into together; fewer are not worth asking others.
+FOLDERS = 16
 # How long a head may take to answer.
 KNOCK_S = 10
 
@@ -105,6 +109,51 @@ class RayCluster:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def scan(self, root: bytes) -> Scan:
+        """Return what looks into folders: into a root and those below on the cluster, beforehand.
+
+        All folders of a depth at once, where there are some dozens of them; links are not followed.
+
+        Raises
+        ------
+        ClusterError
+            If Ray gives up.
+        """
+        known: dict[bytes, Entries] = {}
+        level = [root]
+        while level:
+            many = len(level) >= 2 * FOLDERS
+            found = self._looked_into(level) if many else {one: look_into(one) for one in level}
+            known |= found
+            level = [
+                os.path.join(folder, entry.name)
+                for folder, entries in found.items()
+                if not isinstance(entries, OSError)
+                for entry in entries
+                if entry.is_folder
+            ]
+
+        def look(folder: bytes) -> Sequence[Entry]:
+            found = known.pop(folder, None)
+            if isinstance(found, OSError):
+                raise found
+            return scan(folder) if found is None else found
+
+        return look
+
+    def _looked_into(self, folders: list[bytes]) -> dict[bytes, Entries]:
+        data = self._ray.data
+        data.DataContext.get_current().enable_progress_bars = False
+        count = -(-len(folders) // FOLDERS)
+        blocks = data.from_items(
+            [{"folder": folder} for folder in folders], override_num_blocks=count
+        ).map_batches(looked_into, batch_size=FOLDERS, num_cpus=SHARE)
+        found: dict[bytes, Entries] = {}
+        with _told():
+            for block in blocks.iter_batches(batch_size=None, batch_format="numpy"):
+                found |= answered(block)
+        return found
 
     def stream(self, embedder: Embedder, reader: Reader, work: list[Found]) -> Batches:
         """Read and embed files on the cluster; see `houndsight.indexing.Engine`.

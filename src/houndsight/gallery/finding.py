@@ -3,7 +3,7 @@
 import os
 
 from houndsight.errors import InputError
-from houndsight.listing import Listing, find
+from houndsight.listing import Listing, Scan, find, scan
 from houndsight.stores.layout import CATALOGUE
 
 __all__ = ["GALLERY_MARK", "find_photos"]
@@ -12,8 +12,10 @@ __all__ = ["GALLERY_MARK", "find_photos"]
 GALLERY_MARK = os.fsencode(CATALOGUE)
 
 
-def find_photos(place: bytes) -> Listing:
+def find_photos(place: bytes, scan: Scan = scan) -> Listing:
     """Find the photos below a folder or in an archive, without those that galleries keep.
+
+    `scan` looks into folders.
 
     Raises
     ------
@@ -26,4 +28,4 @@ def find_photos(place: bytes) -> Listing:
             path=place,
             remedy="Name photos here, and the gallery with -g",
         )
-    return find(place, leave_out_with=GALLERY_MARK)
+    return find(place, leave_out_with=GALLERY_MARK, scan=scan)

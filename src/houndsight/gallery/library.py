@@ -264,11 +264,14 @@ class Gallery(ByHand, Spaces, Watched):
         path = self._thumbnail_path(digest)
         # Rebuildable, so neither synced nor worth failing for; renamed, so never half there.
         with contextlib.suppress(OSError):
-            if self.folder != self.place:  # in the cache, which may not be there yet
-                self.folder.mkdir(parents=True, exist_ok=True)
-            make_below(self.folder, path.parent)
             draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-            draft.write_bytes(picture)
+            try:
+                draft.write_bytes(picture)
+            except FileNotFoundError:  # the first of its folder
+                if self.folder != self.place:  # in the cache, which may not be there yet
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                make_below(self.folder, path.parent)
+                draft.write_bytes(picture)
             draft.replace(path)
 
     def keep_thumbnail_of(self, item: Item, other: "Gallery") -> None:

@@ -1,0 +1,82 @@
+"""What lies in folders, as it is looked up on one machine and told to another."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import stat
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houndsight.listing import scan
+
+__all__ = ["Entries", "Listed", "answered", "look_into", "looked_into"]
+
+
+class Listed(NamedTuple):
+    """An entry of a folder, as `os.DirEntry` has it; of hidden ones only the name is looked up."""
+
+    name: bytes
+    linked: bool
+    error: OSError | None = None
+    st_mode: int = 0
+    st_size: int = 0
+    st_mtime_ns: int = 0
+    st_dev: int = 0
+    st_ino: int = 0
+
+    def stat(self) -> Listed:
+        """Return what the system said of it, links followed; OSError where it could not."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def is_symlink(self) -> bool:
+        """Return whether it is a link."""
+        return self.linked
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder that is to be looked into: not a link, nor hidden."""
+        return stat.S_ISDIR(self.st_mode) and not self.linked
+
+
+# What lies in a folder, or why it cannot be read.
+Entries = list[Listed] | OSError
+
+
+def look_into(folder: bytes) -> Entries:
+    """Return what lies in a folder."""
+    try:
+        return [_listed(entry) for entry in scan(folder)]
+    except OSError as error:
+        return error
+
+
+def _listed(entry: os.DirEntry[bytes]) -> Listed:
+    linked = entry.is_symlink()
+    if entry.name.startswith(b"."):
+        return Listed(entry.name, linked)
+    try:
+        info = entry.stat()
+    except OSError as error:
+        return Listed(entry.name, linked, error)
+    of = info.st_mode, info.st_size, info.st_mtime_ns, info.st_dev, info.st_ino
+    return Listed(entry.name, linked, None, *of)
+
+
+def looked_into(block: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Look into a block's folders, on the node that this is called on."""
+    entries = np.empty(len(block["folder"]), object)
+    entries[:] = [pickle.dumps(look_into(bytes(folder))) for folder in block["folder"]]
+    return {"folder": block["folder"], "entries": entries}
+
+
+def answered(block: dict[str, NDArray[Any]]) -> dict[bytes, Entries]:
+    """Return what `looked_into` found, by folder. It comes from the cluster's own nodes."""
+    return {
+        bytes(folder): pickle.loads(entries)  # noqa: S301  who runs the nodes runs this process
+        for folder, entries in zip(block["folder"], block["entries"], strict=True)
+    }
