@@ -27,6 +27,7 @@ from houndsight import Gallery, Vectors, bound, measured_recall
 from houndsight.gallery import Entry
 from houndsight.search import distances_to, nearest
 from houndsight.stores.local import LocalStore
+from houndsight.types import Matches
 
 K = 20
 BLOCK = 8192
@@ -143,8 +144,7 @@ PEERS = {"faiss": faiss_ways, "usearch": usearch_ways, "lancedb": lancedb_ways}
 
 
 def ways(gallery, x, peers):
-    """Return every way to search by name: from queries (n, dim) to rows (n, K)."""
-    by_id = {item.id: int(item.path[:8]) for item in gallery.items()}
+    """Return every way to search by name: from queries (n, dim) to rows, or items (n, K)."""
     recall = measured_recall(gallery, K)
     print(
         f"approximate: looks at {recall.looked_at}, recall@{K} {recall.recall:.4f} on the gallery"
@@ -152,9 +152,7 @@ def ways(gallery, x, peers):
 
     def ours(looked_at):
         def search(queries):
-            asked = Vectors(queries, gallery.fingerprint)
-            ids = gallery.search(asked, K, looked_at=looked_at).ids
-            return np.array([[by_id[int(i)] for i in row] for row in ids])
+            return gallery.search(Vectors(queries, gallery.fingerprint), K, looked_at=looked_at)
 
         return search
 
@@ -195,6 +193,13 @@ def ways(gallery, x, peers):
         every |= dict(PEERS[peer](x))
         print(f"{peer}: built in {time.perf_counter() - begin:.1f} s")
     return every
+
+
+def rows_found(found):
+    """Return the rows (n, K) that a way found, of items by their names."""
+    if not isinstance(found, Matches):
+        return found
+    return np.array([[int(found.items[i].path[:8]) for i in row] for row in found.ids.tolist()])
 
 
 def truth(query, x):
@@ -239,8 +244,9 @@ def main():
                     found = search(query)
                     times[name].append((time.perf_counter() - begin) * 1e3)
                     if n < len(exact):
-                        right[name].append(len(np.intersect1d(found[0], exact[n])) / K)
-                        same = name != "houndsight" or found[0].tolist() == exact[n].tolist()
+                        (rows,) = rows_found(found)
+                        right[name].append(len(np.intersect1d(rows, exact[n])) / K)
+                        same = name != "houndsight" or rows.tolist() == exact[n].tolist()
                         assert same, "not what brute force finds"
                 del times[name][-len(part) - 3 : -len(part)]
         batch = queries[np.arange(arguments.batch) % len(queries)]
