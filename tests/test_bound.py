@@ -100,6 +100,32 @@ def test_no_row_is_nearer_than_its_bound(problem):
                 assert not (least > exact * (1 + 1e-12)).any()
 
 
+def test_levels_have_a_sixteenth_and_a_sixth_of_the_numbers_in_eights():
+    found = [columns(dim) for dim in (47, 48, 127, 128, 2048)]
+    assert found == [(), (8,), (16,), (8, 16), (128, 336)]
+
+
+def test_many_queries_are_held_against_the_finest_level_alone():
+    class Unasked(Level):
+        def scores(self, queries, rows):
+            raise AssertionError
+
+    x = np.random.default_rng(0).standard_normal((40, 256)).astype(np.float32)
+    coarse, fine = levels_of(x)
+    unasked = Unasked(coarse.reduction, coarse.stored, coarse.recent)
+    for found in candidates(x[:12], x, [unasked, fine], 3):
+        assert found is not None
+    with pytest.raises(AssertionError):
+        next(candidates(x[:7], x, [unasked, fine], 3))
+
+
+@pytest.mark.parametrize("dim", [48, 2048])
+def test_the_margin_of_distances_is_what_rounding_can_do_and_hardly_more(dim):
+    """Each difference and each square is rounded once, and a sum of n terms n - 1 times."""
+    near = bound._Near(np.zeros(dim, np.float32), np.zeros((1, dim), np.float32), 1)
+    assert (dim + 2) * 2.0**-24 <= near.slack <= (dim + 10) * 2.0**-24
+
+
 def test_few_rows_are_looked_at_in_full_where_vectors_have_a_structure(monkeypatch):
     rng = np.random.default_rng(1)
     centres = rng.standard_normal((40, 256))
