@@ -72,8 +72,8 @@ class MemoryStore:
     def items(self, ids=None):
         return self._of(lambda item: ids is None or item.id in set(ids))
 
-    def with_digests(self, digests):
-        held = self.kept["vectors"]
+    def with_digests(self, digests, *, given_up=False):
+        held = self.kept["items"] if given_up else self.kept["vectors"]
         return self._of(lambda item: item.digest in set(digests) and item.id in held)
 
     def at(self, root, paths):

@@ -162,6 +162,26 @@ def test_a_removal_by_hand_outlives_new_times_and_new_names(run, place, tmp_path
         assert len(gallery) == 7
 
 
+def test_a_removal_by_hand_outlives_a_new_name_also_without_its_vector(run, place, tmp_path):
+    _, items = run()
+    gone = items["beagle/1.png"].id
+    with Gallery(tmp_path / "gallery") as gallery:
+        gallery.set_labels({gone: "mine"}, source="user")
+        gallery.remove([gone])
+        gallery.compact()
+    (place / "beagle" / "1.png").rename(place / "beagle" / "9.png")
+    report, after = run()
+    assert (report.new, report.left_out, len(after)) == (0, 1, 6)
+    assert run()[0].left_out == 1
+    report, after = run(restore=True)
+    back = after["beagle/9.png"]
+    assert (report.new, len(after), back.id, back.label) == (1, 7, gone, "mine")
+    with Gallery(tmp_path / "gallery") as gallery:
+        embedded = fake_embedder().embed(place / "beagle" / "9.png").values[0]
+        assert np.array_equal(gallery.vectors([back]).values[0], embedded)
+        assert gallery.verify() == []
+
+
 def test_a_swap_goes_well_across_batches(run, place):
     a, z = place / "a.png", place / "z.png"
     draw(a, 300)

@@ -236,6 +236,9 @@ def test_removed_items_keep_their_vectors_until_compacted(store):
     assert store.compact() == 2 * 4 * DIM
     assert [item.removed for item in store.items([some[1].id, some[3].id])] == ["user"]
     assert store.with_digests([some[1].digest]) == []
+    assert store.with_digests([some[1].digest, some[2].digest], given_up=True) == sorted(
+        [replace(some[1], removed="user"), some[2]], key=lambda item: item.id
+    )
     with pytest.raises(GalleryError, match=f"gave up the vector of item {some[1].key}"):
         store.vectors([some[1].id])
     assert np.array_equal(store.vectors([some[2].id]), vectors[2:3])

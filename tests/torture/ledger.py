@@ -196,7 +196,7 @@ class Ledger:
             digest=file.digest,
             time=file.time,
             removed="user" if out else None,
-            vector=True,
+            vector=self.rows[id_].vector or not out,
         )
         if self.rows[id_].label_source != "user":
             self._set(id_, label=label, label_source="folder" if label else None)
@@ -212,7 +212,7 @@ class Ledger:
         found = [
             (order[row.removed], row.path != path, id_)
             for id_, row in self.rows.items()
-            if row.root == 1 and row.digest == file.digest and row.vector
+            if row.root == 1 and row.digest == file.digest
             if id_ in loose
             or row.removed == "index"
             or (row.removed == "user" and row.path == path)

@@ -251,7 +251,9 @@ class Intake(Documented):
             height=size[1],
             removed="user" if kind == "left out" else None,
         )
-        if item.digest == entry.digest:
+        # What a person removed, and takes back, may have given up its vector.
+        comes_back = item.removed == "user" and made.removed is None
+        if item.digest == entry.digest and not comes_back:
             self.store.put([made], {})
         elif vector is not None:
             self.store.put([made], {made.id: vector})
@@ -294,7 +296,7 @@ class Intake(Documented):
         """Return the root's item that has these bytes and no file of its own any more."""
         found = [
             item
-            for item in self.store.with_digests([entry.digest])
+            for item in self.store.with_digests([entry.digest], given_up=True)
             if item.root == root.number
             and (
                 item.id in loose

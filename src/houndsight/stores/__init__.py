@@ -50,8 +50,11 @@ class Store(Protocol):
         """Return how many live items have each label, or None."""
         ...
 
-    def with_digests(self, digests: Collection[bytes]) -> list[Item]:
-        """Return the items of which the store holds the vector, with one of these digests."""
+    def with_digests(self, digests: Collection[bytes], *, given_up: bool = False) -> list[Item]:
+        """Return the items of which the store holds the vector, with one of these digests.
+
+        With `given_up` also those whose vector `compact` gave up.
+        """
         ...
 
     def at(self, root: int, paths: Collection[bytes]) -> list[Item]:

@@ -339,9 +339,12 @@ class LocalStore:
         with self._reading():
             return self._live().counted()
 
-    def with_digests(self, digests: Collection[bytes]) -> list[Item]:
-        """Return the items of which the store holds the vector, with one of these digests."""
-        return self._items("digest", digests, f"row != {layout.NO_ROW}")
+    def with_digests(self, digests: Collection[bytes], *, given_up: bool = False) -> list[Item]:
+        """Return the items of which the store holds the vector, with one of these digests.
+
+        With `given_up` also those whose vector `compact` gave up.
+        """
+        return self._items("digest", digests, "1" if given_up else f"row != {layout.NO_ROW}")
 
     def at(self, root: int, paths: Collection[bytes]) -> list[Item]:
         """Return the items of a root at these paths; removed ones too."""

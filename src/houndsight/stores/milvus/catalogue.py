@@ -206,14 +206,17 @@ class MilvusCatalogue:
             asked = sorted(wanted - seen.rows.keys())
             return seen.over(self._base("id", asked), lambda row: row.item.id in wanted)
 
-    def with_digests(self, digests: Collection[bytes]) -> list[Item]:
-        """Return the items of which the store holds the vector, with one of these digests."""
+    def with_digests(self, digests: Collection[bytes], *, given_up: bool = False) -> list[Item]:
+        """Return the items of which the store holds the vector, with one of these digests.
+
+        With `given_up` also those whose vector `compact` gave up.
+        """
         wanted = set(digests)
         return self._found(
             "digest",
             sorted(one.hex() for one in wanted),
-            f"serial > {NO_VECTOR}",
-            lambda row: row.item.digest in wanted and row.serial != NO_VECTOR,
+            "" if given_up else f"serial > {NO_VECTOR}",
+            lambda row: row.item.digest in wanted and (given_up or row.serial != NO_VECTOR),
         )
 
     def at(self, root: int, paths: Collection[bytes]) -> list[Item]:
