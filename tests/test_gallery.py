@@ -4,6 +4,8 @@ import contextlib
 import multiprocessing
 import os
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -483,22 +485,48 @@ def test_an_answer_and_what_is_told_of_it_are_of_one_moment(gallery, tmp_path, m
     query = vectors_of(gallery, vectors[:1])
     reader = Gallery(gallery.place)
     found = reader.store.candidates
+    left = [ids, ids[:10], ids[:5]]
+    calls = []
 
     def another_writes_meanwhile(*asked):
         yield from found(*asked)
-        monkeypatch.undo()
-        gallery.set_labels(dict.fromkeys(ids, "after"), source="user")
-        gallery.remove(ids[5:])
+        now = left[len(calls)]
+        calls.append(1)
+        gallery.set_labels(dict.fromkeys(now, f"after {len(calls)}"), source="user")
+        gallery.remove(now[len(left[len(calls)]) :])
         then(gallery)
 
     monkeypatch.setattr(reader.store, "candidates", another_writes_meanwhile)
     answer = reader.search(query, 20)
-    assert set(answer.ids[0].tolist()) == set(ids)
-    assert {(item.label, item.removed) for item in answer.items.values()} == {("before", None)}
+    assert len(calls) == 2
+    assert set(answer.ids[0].tolist()) == set(left[1])
+    assert {(item.label, item.removed) for item in answer.items.values()} == {("after 1", None)}
+    monkeypatch.undo()
     after = reader.search(query, 20)
-    assert set(after.ids[0].tolist()) == set(ids[:5])
-    assert {item.label for item in after.items.values()} == {"after"}
+    assert set(after.ids[0].tolist()) == set(left[2])
+    assert {item.label for item in after.items.values()} == {"after 2"}
     reader.close()
+
+
+def test_other_threads_do_not_wait_for_a_search(gallery, tmp_path, monkeypatch):
+    _, vectors = fill(gallery, tmp_path, 5)
+    found = gallery.store.candidates
+    begun, looked = threading.Event(), threading.Event()
+
+    def slow(*asked):
+        yield from found(*asked)
+        begun.set()
+        assert looked.wait(10)
+
+    monkeypatch.setattr(gallery.store, "candidates", slow)
+    with ThreadPoolExecutor(2) as others:
+        searching = others.submit(gallery.search, vectors_of(gallery, vectors[:1]), 3)
+        assert begun.wait(10)
+        try:
+            assert len(others.submit(gallery.items).result(timeout=5)) == 5
+        finally:
+            looked.set()
+        assert searching.result().ids.shape == (1, 3)
 
 
 def test_find_by_id_and_by_every_kind_of_path(gallery, tmp_path, monkeypatch):

@@ -119,7 +119,7 @@ class Store(Protocol):
     def at_one_moment(self, read: Callable[[], T]) -> T:
         """Return what `read` does; all that it reads from the store is of one moment.
 
-        It may be called again where others write meanwhile.
+        It writes nothing, and may be called again where others write meanwhile.
         """
         ...
 

@@ -436,8 +436,14 @@ class LocalStore:
     def at_one_moment(self, read: Callable[[], T]) -> T:
         """Return what `read` does; all that it reads from the store is of one moment.
 
-        Writers do not wait for it; other threads that use this store do.
+        Nobody waits for it, unless something was committed meanwhile: then it is called again, in
+        one transaction, for which other threads that use this store wait, and writers do not.
         """
+        revision = self.revision()
+        with contextlib.suppress(GalleryError):  # what it read may not have fitted together
+            found = read()
+            if self.revision() == revision:
+                return found
         return self._in_one_view(lambda _: read())
 
     def _in_one_view(self, read: Callable[[int], T]) -> T:
