@@ -46,28 +46,41 @@ def open_network(identity: str, graph: Callable[[], bytes]) -> OnnxRuntime:
         return OnnxRuntime(graph())  # what is kept is as a CPU wants it
     folder = cache_folder() / "networks"
     name = f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}-{processor()}"
-    for kept in folder.glob(f"{name}-{onnxruntime.__version__}-*/"):
-        with contextlib.suppress(ModelError, OSError):
-            return _verified(kept)
+    if (known := _known(folder, name)) is not None:
+        return known
     built = graph()
     try:
         # Not the one that wrote it, which has the graph in memory too.
-        return _verified(_keep(folder, name, built))
+        return _keep(folder, name, built)
     except (OSError, ModelError):  # nothing can be kept here: slower next time, and that is all
         return OnnxRuntime(built)
 
 
-def _keep(folder: Path, name: str, built: bytes) -> Path:
+def _known(folder: Path, name: str) -> OnnxRuntime | None:
+    """Load a network that is kept; None where there is none, or it is damaged."""
+    for kept in folder.glob(f"{name}-{onnxruntime.__version__}-*/"):
+        with contextlib.suppress(ModelError, OSError):
+            return _verified(kept)
+    return None
+
+
+def _keep(folder: Path, name: str, built: bytes) -> OnnxRuntime:
     """Write a network as ONNX Runtime optimises it, in the place of what is no longer right."""
     with locked(folder):
+        # Another process may have by now: with a second copy the two would share no memory.
+        if (known := _known(folder, name)) is not None:
+            return known
         draft = folder / "partial"
         shutil.rmtree(draft, ignore_errors=True)  # what a killed process left
         draft.mkdir()
-        OnnxRuntime(built, save=draft / GRAPH)
-        for old in folder.glob(f"{name}-*/"):
-            shutil.rmtree(old)
-        kept = folder / f"{name}-{onnxruntime.__version__}-{_checksum(draft)}"
-        return draft.rename(kept)
+        try:
+            OnnxRuntime(built, save=draft / GRAPH)
+            for old in folder.glob(f"{name}-*/"):
+                shutil.rmtree(old)
+            kept = folder / f"{name}-{onnxruntime.__version__}-{_checksum(draft)}"
+            return _verified(draft.rename(kept))
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)  # the disk may be full
 
 
 def built_graph(

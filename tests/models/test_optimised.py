@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from houndsight import networks
 from houndsight.errors import ModelError
 from houndsight.networks import open_network
+from houndsight.runtime import OnnxRuntime
 
 
 @pytest.fixture
@@ -101,6 +102,31 @@ def test_what_a_killed_process_left_is_no_obstacle(cache, graph):
     open_network("a", graph)
     assert graph.calls == 1
     assert not left.parent.exists()
+
+
+def test_a_network_that_could_not_be_written_leaves_nothing(cache, graph, monkeypatch, pixels):
+    (wanted,) = OnnxRuntime(graph()).run(x := pixels(1, 3, 64, 64), ["vector"])
+
+    def on_a_full_disk(network, *, save=None):
+        if save is None:
+            return OnnxRuntime(network)
+        save.with_name(networks.WEIGHTS).write_bytes(b"half of it")
+        raise ModelError("no space left on device")
+
+    monkeypatch.setattr(networks, "OnnxRuntime", on_a_full_disk)
+    (got,) = open_network("a", graph).run(x, ["vector"])
+    assert np.array_equal(got, wanted)
+    assert not [path for path in (cache / "networks").iterdir() if path.is_dir()]
+
+
+def test_what_another_process_has_kept_meanwhile_is_taken(cache, graph):
+    def slow():
+        open_network("a", graph)  # by another process, while this one builds it too
+        kept(cache)[0].joinpath("theirs").touch()
+        return graph()
+
+    open_network("a", slow)
+    assert kept(cache)[0].joinpath("theirs").exists()
 
 
 def test_another_version_or_processor_builds_its_own(cache, graph, monkeypatch):
