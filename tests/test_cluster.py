@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 import signal
+import stat
 import sys
 import threading
 import time
@@ -236,6 +237,33 @@ def test_folders_looked_into_by_nodes_are_as_this_process_finds_them(cluster, tr
         assert here == [os.path.join(place, one) for one in (b"breed 5/away", b"linked")] + [
             os.path.join(place, b"linked/a")
         ]
+
+
+def test_numbers_that_other_machines_have_for_folders_mean_nothing_here(tree, monkeypatch):
+    """Devices are numbered by each machine for itself, and so are inodes by some file systems."""
+    place = os.fsencode(tree)
+    (tree / "breed 8" / "gallery" / "more" / "below").mkdir(parents=True)
+    asked = []
+
+    def elsewhere(folders):
+        asked.extend(folders)
+        block = {"folder": np.empty(len(folders), object)}
+        block["folder"][:] = folders
+        return {
+            folder: [
+                entry._replace(st_dev=7, st_ino=1) if stat.S_ISDIR(entry.st_mode) else entry
+                for entry in entries
+            ]
+            for folder, entries in answered(looked_into(block)).items()
+        }
+
+    cluster = RayCluster.__new__(RayCluster)
+    monkeypatch.setattr(cluster, "_looked_into", elsewhere)
+    look = cluster.scan(place)
+    assert find_photos(place, look) == find_photos(place)
+    gallery = os.path.join(place, b"breed 8", b"gallery")
+    assert gallery in asked
+    assert not [one for one in asked if one.startswith(gallery + b"/")]  # what it keeps is its own
 
 
 def test_a_folder_that_cannot_be_read_is_told_as_here(tmp_path):

@@ -17,6 +17,7 @@ from houndsight.cluster.worker import Desk, Job, Worker
 from houndsight.embedder import Embedder
 from houndsight.errors import ClusterError, HoundsightError
 from houndsight.extras import library
+from houndsight.gallery import GALLERY_MARK
 from houndsight.listing import Entry, Scan, scan
 from houndsight.reading import Read, Reader
 from houndsight.types import Found
@@ -113,7 +114,8 @@ class RayCluster:
     def scan(self, root: bytes) -> Scan:
         """Return what looks into folders: into a root and those below on the cluster, beforehand.
 
-        All folders of a depth at once, where there are some dozens of them; links are not followed.
+        All folders of a depth at once, where there are some dozens of them; links are not followed,
+        nor is there a look at what galleries keep.
 
         Raises
         ------
@@ -130,6 +132,7 @@ class RayCluster:
                 os.path.join(folder, entry.name)
                 for folder, entries in found.items()
                 if not isinstance(entries, OSError)
+                and all(entry.name != GALLERY_MARK for entry in entries)
                 for entry in entries
                 if entry.is_folder
             ]
@@ -138,7 +141,7 @@ class RayCluster:
             found = known.pop(folder, None)
             if isinstance(found, OSError):
                 raise found
-            return scan(folder) if found is None else found
+            return scan(folder) if found is None else [one.numbered(folder) for one in found]
 
         return look
 

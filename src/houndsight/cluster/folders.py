@@ -42,6 +42,20 @@ class Listed(NamedTuple):
         """Whether it is a folder that is to be looked into: not a link, nor hidden."""
         return stat.S_ISDIR(self.st_mode) and not self.linked
 
+    def numbered(self, folder: bytes) -> Listed:
+        """Return the same with the numbers that this machine has for it, if it is a folder.
+
+        By them a link that leads back is known. Each machine numbers devices for itself, and some
+        file systems do so with what is on them.
+        """
+        if not stat.S_ISDIR(self.st_mode):
+            return self
+        try:
+            info = os.stat(os.path.join(folder, self.name))
+        except OSError as error:
+            return self._replace(error=error)
+        return self._replace(st_dev=info.st_dev, st_ino=info.st_ino)
+
 
 # What lies in a folder, or why it cannot be read.
 Entries = list[Listed] | OSError
