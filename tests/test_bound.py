@@ -113,7 +113,7 @@ def test_many_queries_are_held_against_the_finest_level_alone():
     x = np.random.default_rng(0).standard_normal((40, 256)).astype(np.float32)
     coarse, fine = levels_of(x)
     unasked = Unasked(coarse.reduction, coarse.stored, coarse.recent)
-    for found in candidates(x[:12], x, [unasked, fine], 3):
+    for found in candidates(x[:8], x, [unasked, fine], 3):
         assert found is not None
     with pytest.raises(AssertionError):
         next(candidates(x[:7], x, [unasked, fine], 3))
