@@ -1,5 +1,7 @@
 """Search through the lower bound held against brute force, also where pruning does not help."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -124,6 +126,17 @@ def test_the_margin_of_distances_is_what_rounding_can_do_and_hardly_more(dim):
     """Each difference and each square is rounded once, and a sum of n terms n - 1 times."""
     near = bound._Near(np.zeros(dim, np.float32), np.zeros((1, dim), np.float32), 1)
     assert (dim + 2) * 2.0**-24 <= near.slack <= (dim + 10) * 2.0**-24
+
+
+@pytest.mark.parametrize(("dim", "columns"), [(48, 8), (2048, 16), (2048, 128), (2048, 336)])
+def test_the_margin_of_short_rows_is_twice_what_was_derived_and_hardly_more(dim, columns):
+    """The terms are those of `Reduction`: of the product, of r**2, and of p and r in float32."""
+    u = 2.0**-24
+    product = columns * u / (1 - columns * u)
+    residual = math.sqrt((2 * math.sqrt(columns) + 4) * dim * 2.0**-53)
+    derived = product + residual + 2 * u
+    slack = Reduction(fit(np.eye(2, dim, dtype=np.float32)), columns).slack
+    assert 2 * derived <= slack <= 2 * derived + 17 * u
 
 
 def test_few_rows_are_looked_at_in_full_where_vectors_have_a_structure(monkeypatch):

@@ -251,7 +251,7 @@ def test_numbers_that_other_machines_have_for_folders_mean_nothing_here(tree, mo
         block["folder"][:] = folders
         return {
             folder: [
-                entry._replace(st_dev=7, st_ino=1) if stat.S_ISDIR(entry.st_mode) else entry
+                entry._replace(st_ino=1) if stat.S_ISDIR(entry.st_mode) else entry
                 for entry in entries
             ]
             for folder, entries in answered(looked_into(block)).items()
@@ -264,6 +264,21 @@ def test_numbers_that_other_machines_have_for_folders_mean_nothing_here(tree, mo
     gallery = os.path.join(place, b"breed 8", b"gallery")
     assert gallery in asked
     assert not [one for one in asked if one.startswith(gallery + b"/")]  # what it keeps is its own
+
+
+@pytest.mark.parametrize("seen", [[], PermissionError(13, "Permission denied")])
+def test_what_a_node_does_not_see_this_machine_looks_for(tree, monkeypatch, seen):
+    """As where a drive below the folder is away on that node."""
+    place = os.fsencode(tree)
+    cluster = RayCluster.__new__(RayCluster)
+    asked = []
+    monkeypatch.setattr(
+        cluster,
+        "_looked_into",
+        lambda folders: asked.extend(folders) or dict.fromkeys(folders, seen),
+    )
+    assert find_photos(place, cluster.scan(place)) == find_photos(place)
+    assert len(asked) == 41
 
 
 def test_a_folder_that_cannot_be_read_is_told_as_here(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from fakes import write_photo
 from houndsight.errors import InputError
 from houndsight.images import is_photo
-from houndsight.listing import MAX_DEPTH, find
+from houndsight.listing import MAX_DEPTH, find, scan
 from houndsight.types import Skipped
 
 
@@ -247,3 +247,26 @@ def test_a_root_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", locked)
     with pytest.raises(InputError, match="cannot be read: Permission denied"):
         under(tmp_path)
+
+
+def test_folders_are_told_apart_where_their_entries_have_no_numbers(tmp_path):
+    """As on Windows, where an entry says 0 for them all."""
+    for name in ("a/b/c/1.jpg", "a/2.jpg", "d/3.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "a" / "b" / "up").symlink_to(tmp_path)
+
+    class Numberless:
+        def __init__(self, entry):
+            self.name, self.is_symlink, self.entry = entry.name, entry.is_symlink, entry
+
+        def stat(self):
+            info = list(self.entry.stat())
+            info[1] = info[2] = 0
+            return os.stat_result(info, {"st_mtime_ns": self.entry.stat().st_mtime_ns})
+
+    root = os.fsencode(tmp_path)
+    found = find(root, scan=lambda folder: [Numberless(entry) for entry in scan(folder)])
+    assert [photo.path for photo in found.photos] == [b"a/2.jpg", b"a/b/c/1.jpg", b"d/3.jpg"]
+    (circle,) = found.skipped
+    assert circle.reason == "is a link that leads back to a folder it lies in"

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from houndsight import InputError, Vectors, distances
 from houndsight.errors import FingerprintMismatch
-from houndsight.search import bounds, candidates, distances_to, nearest, within
+from houndsight.search import BLOCK, bounds, candidates, distances_to, nearest, within
 
 
 def oracle(queries, gallery):
@@ -116,6 +116,12 @@ def test_rows_too_small_for_products_beside_one_that_is_not(tiny):
     for query, found in zip(x, candidates(x, x, norms, 5), strict=True):
         exact = distances_to(query, x)
         assert set(np.argsort(exact, kind="stable")[:5]) <= set(found.tolist())
+
+
+def test_distances_of_more_rows_than_are_taken_at_once():
+    x = np.random.default_rng(5).standard_normal((2 * BLOCK + 9, 3)).astype(np.float32)
+    wanted = np.sqrt(((x.astype(np.float64) - x[7].astype(np.float64)) ** 2).sum(axis=1))
+    assert np.array_equal(distances_to(x[7], x), wanted)
 
 
 def test_no_rows_have_no_candidates():

@@ -31,8 +31,6 @@ class State(Protocol):
     @property
     def st_mtime_ns(self) -> int: ...
     @property
-    def st_dev(self) -> int: ...
-    @property
     def st_ino(self) -> int: ...
 
 
@@ -202,7 +200,7 @@ class _Walk:
                     listing.passed_over["broken link"] += 1
                 continue
             if stat.S_ISDIR(info.st_mode):
-                self.inner(path, (info.st_dev, info.st_ino), above, linked=entry.is_symlink())
+                self.inner(path, above, linked=entry.is_symlink())
             elif not is_photo(entry.name):
                 listing.passed_over[_ending(entry.name)] += 1
             elif not stat.S_ISREG(info.st_mode):
@@ -210,11 +208,19 @@ class _Walk:
             else:
                 listing.photos.append(Found(path, info.st_size, info.st_mtime_ns, info.st_ino))
 
-    def inner(
-        self, path: bytes, identity: tuple[int, int], above: set[tuple[int, int]], *, linked: bool
-    ) -> None:
+    def inner(self, path: bytes, above: set[tuple[int, int]], *, linked: bool) -> None:
         """Go into a folder, unless that would lead round in a circle."""
         listing = self.listing
+        full = os.path.join(self.root, path)
+        try:
+            # Asked here and now: on Windows an entry does not know, and another machine's numbers
+            # are its own.
+            info = os.stat(full)
+        except OSError as error:
+            self.skip(path, f"a folder that {os_reason(error)}")
+            listing.unseen.append(path)
+            return
+        identity = (info.st_dev, info.st_ino)
         if identity in above:
             self.skip(path, "is a link that leads back to a folder it lies in")
             return
@@ -227,7 +233,7 @@ class _Walk:
             listing.unseen.append(path)
             return
         try:
-            entries = self.scan(os.path.join(self.root, path))
+            entries = self.scan(full)
         except OSError as error:
             self.skip(path, f"a folder that {os_reason(error)}")
             listing.unseen.append(path)

@@ -139,9 +139,9 @@ class RayCluster:
 
         def look(folder: bytes) -> Sequence[Entry]:
             found = known.pop(folder, None)
-            if isinstance(found, OSError):
-                raise found
-            return scan(folder) if found is None else [one.numbered(folder) for one in found]
+            # Where a node could not look, or saw nothing, a drive may be away there: photos are
+            # gone only when this machine says so.
+            return found if found and not isinstance(found, OSError) else scan(folder)
 
         return look
 

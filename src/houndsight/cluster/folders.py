@@ -24,7 +24,6 @@ class Listed(NamedTuple):
     st_mode: int = 0
     st_size: int = 0
     st_mtime_ns: int = 0
-    st_dev: int = 0
     st_ino: int = 0
 
     def stat(self) -> Listed:
@@ -41,20 +40,6 @@ class Listed(NamedTuple):
     def is_folder(self) -> bool:
         """Whether it is a folder that is to be looked into: not a link, nor hidden."""
         return stat.S_ISDIR(self.st_mode) and not self.linked
-
-    def numbered(self, folder: bytes) -> Listed:
-        """Return the same with the numbers that this machine has for it, if it is a folder.
-
-        By them a link that leads back is known. Each machine numbers devices for itself, and some
-        file systems do so with what is on them.
-        """
-        if not stat.S_ISDIR(self.st_mode):
-            return self
-        try:
-            info = os.stat(os.path.join(folder, self.name))
-        except OSError as error:
-            return self._replace(error=error)
-        return self._replace(st_dev=info.st_dev, st_ino=info.st_ino)
 
 
 # What lies in a folder, or why it cannot be read.
@@ -77,7 +62,7 @@ def _listed(entry: os.DirEntry[bytes]) -> Listed:
         info = entry.stat()
     except OSError as error:
         return Listed(entry.name, linked, error)
-    of = info.st_mode, info.st_size, info.st_mtime_ns, info.st_dev, info.st_ino
+    of = info.st_mode, info.st_size, info.st_mtime_ns, info.st_ino
     return Listed(entry.name, linked, None, *of)
 
 

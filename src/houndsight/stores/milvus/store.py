@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -210,12 +211,13 @@ class MilvusStore(MilvusCatalogue):
         Milvus knows no moments: it is called again where something was committed meanwhile, but
         not for ever. Where others never stop, what it reads may be of successive moments.
         """
-        for _ in range(LOOKS):
+        for _ in range(LOOKS - 1):
             revision = self.revision()
-            found = read()
-            if self.revision() == revision:
-                break
-        return found
+            with contextlib.suppress(GalleryError):  # what it read may not have fitted together
+                found = read()
+                if self.revision() == revision:
+                    return found
+        return read()
 
     def _rows_in(self, space: Space, live: Snapshot) -> Rows:
         if space.name not in self._spaces:
