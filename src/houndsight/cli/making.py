@@ -139,7 +139,7 @@ def _tell_more(report: "IndexReport") -> None:
     if report.relabelled:
         console.print(f"{report.relabelled:,} photos have another label now")
     if report.left_out:
-        console.print(f"left out, as removed by hand: {report.left_out:,}")
+        console.print(f"{report.left_out:,} photos stay out, as they were removed by hand")
     if report.passed_over:
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in report.passed_over.most_common())
         console.print(f"passed over, as they are not named like photos: {kinds}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
-import pickle
 import stat
 from typing import Any, NamedTuple
 
@@ -69,13 +70,49 @@ def _listed(entry: os.DirEntry[bytes]) -> Listed:
 def looked_into(block: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Look into a block's folders, on the node that this is called on."""
     entries = np.empty(len(block["folder"]), object)
-    entries[:] = [pickle.dumps(look_into(bytes(folder))) for folder in block["folder"]]
+    entries[:] = [_told(look_into(bytes(folder))) for folder in block["folder"]]
     return {"folder": block["folder"], "entries": entries}
 
 
 def answered(block: dict[str, NDArray[Any]]) -> dict[bytes, Entries]:
-    """Return what `looked_into` found, by folder. It comes from the cluster's own nodes."""
+    """Return what `looked_into` found, by folder."""
     return {
-        bytes(folder): pickle.loads(entries)  # noqa: S301  who runs the nodes runs this process
-        for folder, entries in zip(block["folder"], block["entries"], strict=True)
+        bytes(folder): _heard(text)
+        for folder, text in zip(block["folder"], block["entries"], strict=True)
     }
+
+
+def _told(entries: Entries) -> str:
+    """Put what was seen into JSON: an error as its number, a name's odd bytes as surrogates."""
+    if isinstance(entries, OSError):
+        return json.dumps(entries.errno)
+    return json.dumps(
+        [
+            (
+                entry.name.decode("utf-8", "surrogateescape"),
+                entry.linked,
+                None if entry.error is None else entry.error.errno or errno.EIO,
+                *entry[3:],
+            )
+            for entry in entries
+        ]
+    )
+
+
+def _heard(text: str) -> Entries:
+    found = json.loads(text)
+    if not isinstance(found, list):
+        return _error(found)
+    return [
+        Listed(
+            name.encode("utf-8", "surrogateescape"),
+            linked,
+            None if number is None else _error(number),
+            *of,
+        )
+        for name, linked, number, *of in found
+    ]
+
+
+def _error(number: int | None) -> OSError:
+    return OSError(number or errno.EIO, os.strerror(number or errno.EIO))

@@ -201,6 +201,7 @@ class Intake(Documented):
             stored = self.store.vectors([item.id for item in equal.values()])
             known = dict(zip(equal, stored, strict=True))
             # What is asked for each of them below, once for all: a store may be far away.
+            self.store.with_digests({entry.digest for entry in entries}, given_up=True)
             self.store.at(root.number, [entry.path for entry in entries])
             self.store.items([first_id(entry.path, entry.digest) for entry in entries])
             for entry in entries:
