@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clusters import decoding
+from clusters import ATTEMPTS, decoding
 from fakes import draw, fake_embedder, write_photo
 from houndsight import Embedder, Gallery, cli, extras, index
 from houndsight.ahead import gathered
@@ -59,9 +59,14 @@ def cluster():
         patch.setenv(
             "PYTHONPATH", os.pathsep.join(filter(None, [os.path.dirname(__file__), *sys.path]))
         )
-        made = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-        )
+        head = {"num_cpus": 0, "include_dashboard": False}
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                made = Cluster(initialize_head=True, head_node_args=head)
+                break
+            except RuntimeError:  # on a busy machine a head may not be up within Ray's 30 seconds
+                if not left:
+                    raise
         for _ in range(2):
             made.add_node(num_cpus=1)
         yield made
