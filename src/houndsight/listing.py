@@ -217,8 +217,7 @@ class _Walk:
             # are its own.
             info = os.stat(full)
         except OSError as error:
-            self.skip(path, f"a folder that {os_reason(error)}")
-            listing.unseen.append(path)
+            self.unread(path, error)
             return
         identity = (info.st_dev, info.st_ino)
         if identity in above:
@@ -235,8 +234,7 @@ class _Walk:
         try:
             entries = self.scan(full)
         except OSError as error:
-            self.skip(path, f"a folder that {os_reason(error)}")
-            listing.unseen.append(path)
+            self.unread(path, error)
             return
         if linked:
             self.linked.add(identity)
@@ -244,6 +242,11 @@ class _Walk:
         self.folder(path, entries, above | {identity})
         if is_photo(path) and len(listing.photos) == before:
             self.skip(path, "is a folder named like a photo, with no photo in it")
+
+    def unread(self, path: bytes, error: OSError) -> None:
+        """Put a folder on record of which nothing is known."""
+        self.skip(path, f"a folder that {os_reason(error)}")
+        self.listing.unseen.append(path)
 
     def skip(self, path: bytes, reason: str) -> None:
         """Put a path on record that cannot be taken in."""
