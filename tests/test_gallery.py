@@ -472,6 +472,7 @@ def test_items_read_in_pieces_are_of_one_moment(gallery, tmp_path, monkeypatch):
         gallery.set_labels(dict.fromkeys(ids, "after"), source="user")
         yield values[10:]
 
+    monkeypatch.setattr(layout, "AT_ONCE", 10)
     monkeypatch.setattr(layout, "chunks", relabelled_meanwhile)
     assert {item.label for item in reader.items(ids)} == {"before"}
     assert {item.label for item in reader.items(ids)} == {"after"}

@@ -1,5 +1,6 @@
 """What every store owes a gallery: the same tests over all of them, brute force as the oracle."""
 
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -212,6 +213,30 @@ def test_what_is_read_at_one_moment_is_of_one(at, kind):
     assert before == after
     assert labels == set(before)
     assert store.labels() == {"new": 9}
+
+
+def test_another_thread_meanwhile_reads_what_it_has_written(at, kind):
+    if kind == "memory":
+        pytest.skip("only one thread uses it")
+    store = at.open()
+    some, _ = filled(store, 9)
+    seen = []
+
+    def relabelled():
+        store.put([replace(item, label="new") for item in some], {})
+        seen.append(store.labels())
+
+    def read():
+        before = store.labels()
+        if not seen:
+            thread = threading.Thread(target=relabelled)
+            thread.start()
+            thread.join()
+        return before, store.labels()
+
+    before, after = store.at_one_moment(read)
+    assert before == after
+    assert seen == [{"new": 9}] == [store.labels()]
 
 
 def test_labels_are_counted_and_changed_without_vectors(store):

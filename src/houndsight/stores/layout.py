@@ -22,6 +22,7 @@ from houndsight.types import Item
 
 __all__ = [
     "APPLICATION_ID",
+    "AT_ONCE",
     "CATALOGUE",
     "COLUMNS",
     "FORMAT",
@@ -61,6 +62,7 @@ INSERT_ITEM = (
     + ", ".join(f"{name} = excluded.{name}" for name in _ALL[1:])
 )
 BLOCK = 4096
+AT_ONCE = 900  # values in one statement
 
 SCHEMA = (
     """CREATE TABLE items (
@@ -143,8 +145,8 @@ def document_crc(name: str, body: str) -> int:
 
 def chunks(values: list[Any]) -> Iterator[list[Any]]:
     """Cut a list into pieces that fit SQLite's limit on parameters."""
-    for start in range(0, len(values), 900):
-        yield values[start : start + 900]
+    for start in range(0, len(values), AT_ONCE):
+        yield values[start : start + AT_ONCE]
 
 
 def norms(vectors: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -36,6 +36,21 @@ T = TypeVar("T")
 MOST_DIM = 1 << 20
 # Behind every name that begins alike, so that such names are found by their index.
 LAST = "\U0010ffff"
+NAMES = ", ".join(layout.COLUMNS)
+
+
+class Moment(threading.local):
+    """The revision that this thread reads at, while all that it reads is of one moment."""
+
+    revision: int | None = None
+
+    @contextlib.contextmanager
+    def held(self, revision: int) -> Iterator[None]:
+        before, self.revision = self.revision, revision
+        try:
+            yield
+        finally:
+            self.revision = before
 
 
 class LocalStore:
@@ -70,7 +85,7 @@ class LocalStore:
         self._sound = Sound(0, 0)
         self._unsynced = False
         self._rolled_back = 0
-        self._moment: int | None = None  # the revision, while all is read of one moment
+        self._moment = Moment()
 
     def _prepare(self) -> None:
         """Check the catalogue, and say how it is to be written."""
@@ -353,19 +368,22 @@ class LocalStore:
     def _items(
         self, column: str, values: Collection[Any] | None, condition: str = "1"
     ) -> list[Item]:
-        names = ", ".join(layout.COLUMNS)
-
-        def read(_: int) -> list[Item]:
+        def read(_: int = 0) -> list[Item]:
             found: list[Item] = []
             for chunk in [None] if values is None else layout.chunks(list(values)):
                 among = "" if chunk is None else f"{column} IN ({', '.join('?' * len(chunk))}) AND "
                 rows = self._db.execute(
-                    f"SELECT {names} FROM items WHERE {among}{condition}", chunk or ()
+                    f"SELECT {NAMES} FROM items WHERE {among}{condition}", chunk or ()
                 )
                 found.extend(Item(*row) for row in rows)
             return found
 
-        return sorted(self._in_one_view(read), key=lambda item: item.id)
+        if values is not None and len(values) > layout.AT_ONCE:
+            found = self._in_one_view(read)
+        else:
+            with self._reading():  # what one statement gives is of one moment
+                found = read()
+        return sorted(found, key=lambda item: item.id)
 
     def documents(self, prefix: str) -> dict[str, Any]:
         """Return the documents whose names begin so, by name, in order of their names."""
@@ -397,9 +415,9 @@ class LocalStore:
 
     def revision(self) -> int:
         """Return a number that changes when anything was committed, by any process."""
+        if self._moment.revision is not None:
+            return self._moment.revision
         with self._reading():
-            if self._moment is not None:
-                return self._moment
             (others,) = self._db.execute("PRAGMA data_version").fetchone()
             # What was read before a rollback does not count after it.
             return int(others) * (1 << 40) + self._db.total_changes + self._rolled_back
@@ -441,7 +459,8 @@ class LocalStore:
         """
         revision = self.revision()
         with contextlib.suppress(GalleryError):  # what it read may not have fitted together
-            found = read()
+            with self._moment.held(revision):
+                found = read()
             if self.revision() == revision:
                 return found
         return self._in_one_view(lambda _: read())
@@ -453,26 +472,22 @@ class LocalStore:
         it is called again.
         """
         with self._reading():
+            if self._db.in_transaction:
+                return read(self._current_generation())
             while True:
-                own = not self._db.in_transaction
-                if own:
-                    self._db.execute("BEGIN")
+                self._db.execute("BEGIN")
                 generation = -1
                 try:
                     generation = self._current_generation()
-                    if own:
-                        self._moment = self.revision()
-                    return read(generation)
+                    with self._moment.held(self.revision()):
+                        return read(generation)
                 except DamagedGallery:
-                    if own:
-                        self._db.execute("COMMIT")
+                    self._db.execute("COMMIT")
                     if self._current_generation() == generation:
                         raise
                 finally:
-                    if own:
-                        self._moment = None
-                        if self._db.in_transaction:
-                            self._db.execute("COMMIT")
+                    if self._db.in_transaction:
+                        self._db.execute("COMMIT")
 
     def _places(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return (row, crc) by id."""
