@@ -24,6 +24,7 @@ from houndsight.copying import vectors_digest
 from houndsight.errors import GalleryBusy, InputError, NewerFormat, NotAGallery
 from houndsight.gallery import Entry, Rehearsal
 from houndsight.stores.address import address, located
+from houndsight.stores.milvus import catalogue as milvus_catalogue
 from houndsight.stores.milvus import client as milvus_client
 from houndsight.stores.milvus import lease as milvus_lease
 from houndsight.stores.milvus import making as milvus_making
@@ -503,8 +504,10 @@ INDEX = textwrap.dedent("""
     import sys
     sys.path.insert(0, {here!r})
     from fakes import fake_embedder
-    from houndsight import Gallery, copy_gallery, copying, index, indexing
+    from houndsight import Gallery, copy_gallery, copying, index
+    from houndsight.stores.milvus import catalogue
     copying.TOGETHER = 5
+    catalogue.SETTLED = 8
     if sys.argv[1] == "index":
         index(sys.argv[2], sys.argv[3], embedder=fake_embedder(),
               progress=lambda now: print(now.done, flush=True))
@@ -515,8 +518,12 @@ INDEX = textwrap.dedent("""
 """)
 
 
-@pytest.mark.parametrize("verb", ["index", "copy"])
-def test_kill_9_and_again_loses_and_doubles_nothing(verb, photos, url, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("verb", "kind"), [("index", "server"), ("copy", "server"), ("index", "file")]
+)
+def test_kill_9_and_again_loses_and_doubles_nothing(verb, kind, photos, url, tmp_path):
+    if kind == "file":
+        url = f"milvus-lite:{tmp_path}/m.db"
     for n in range(60):
         write_photo(photos / f"kind{n % 5}" / f"{n}.jpg", 200 + n)
     index(photos, tmp_path / "g", embedder=fake_embedder())
@@ -546,6 +553,29 @@ def test_kill_9_and_again_loses_and_doubles_nothing(verb, photos, url, tmp_path,
         assert vectors_digest(there) == vectors_digest(here)
         assert there.verify() == []
         assert sorted(there.ids().tolist()) == sorted(here.ids().tolist())
+
+
+@pytest.mark.parametrize("version", [None, "2.6.4"])
+def test_rows_are_settled_in_milvus_lite_and_left_to_a_server(version, url, photos, monkeypatch):
+    from pymilvus import MilvusClient
+
+    monkeypatch.setattr(milvus_catalogue, "SETTLED", 3)
+    if version is not None:
+        monkeypatch.setattr(MilvusClient, "get_server_version", lambda _: version)
+    flushed = []
+    flush = MilvusClient.flush
+
+    def counted(self, name, **how):
+        flushed.append(name)
+        flush(self, name, **how)
+
+    monkeypatch.setattr(MilvusClient, "flush", counted)
+    index(photos, url, embedder=fake_embedder())
+    with Gallery(url) as gallery:
+        assert len(gallery) == len(gallery.search(gallery.vectors(gallery.items()[:1]), 99).ids[0])
+        names = {gallery.store._server.name("items")} if version is None else set()
+        assert {*flushed} == names
+        assert len(flushed) >= 2 * len(names)  # on the way, and in the end
 
 
 def test_a_copy_of_a_gallery_that_changes_says_so(photos, tmp_path, url):

@@ -31,6 +31,7 @@ from houndsight.types import Item
 
 __all__ = ["MilvusCatalogue"]
 
+SETTLED = 256  # rows after which it pays to have them settled
 APPEND_S = 1.0  # so that of two who begin at once one gets it
 
 
@@ -51,7 +52,8 @@ class MilvusCatalogue:
         self._lease = Lease(server, "write")
         self._state: tuple[int, Changes] = (-1, Changes())
         self._changes: Changes | None = None  # of the transaction that is open
-        self._known: dict[tuple[str, str, Any], list[Row]] = {}  # read in it, by what was asked
+        self._known: dict[tuple[str, Any], list[Row]] = {}  # read in it, by what was asked
+        self._unsettled = 0  # rows written since they were settled
         self._steps = 0  # changes and rollbacks here: what was read before does not count after
 
     # Writing
@@ -120,6 +122,10 @@ class MilvusCatalogue:
         self._texts.remove([key for key, text in texts.items() if text is None])
         self._lease.check()
         self._texts.write({STATE: Changes(changes.serial).text()}, version + 1)
+        self._unsettled += len(rows)
+        if self._unsettled >= SETTLED:
+            self._server.settle(ITEMS)
+            self._unsettled = 0
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[None]:
@@ -215,7 +221,6 @@ class MilvusCatalogue:
         return self._found(
             "digest",
             sorted(one.hex() for one in wanted),
-            "" if given_up else f"serial > {NO_VECTOR}",
             lambda row: row.item.digest in wanted and (given_up or row.serial != NO_VECTOR),
         )
 
@@ -225,32 +230,30 @@ class MilvusCatalogue:
         return self._found(
             "path",
             sorted(one.hex() for one in wanted),
-            f"root == {int(root)}",
             lambda row: row.item.root == root and row.item.path in wanted,
         )
 
-    def _base(self, field: str, values: Sequence[Any], and_: str = "") -> list[Row]:
+    def _base(self, field: str, values: Sequence[Any]) -> list[Row]:
         """Return rows of the collection that have one of these values in a field.
 
         In a transaction each is asked for once: nobody else writes meanwhile.
         """
         if self._changes is None:
-            return [Row.read(row) for row in self._server.rows(ITEMS, field, values, OUT, and_)]
-        new = [one for one in values if (field, and_, one) not in self._known]
-        self._known |= {(field, and_, one): [] for one in new}
-        for record in self._server.rows(ITEMS, field, new, OUT, and_):
+            return [Row.read(row) for row in self._server.rows(ITEMS, field, values, OUT)]
+        new = [one for one in values if (field, one) not in self._known]
+        self._known |= {(field, one): [] for one in new}
+        for record in self._server.rows(ITEMS, field, new, OUT):
             row = Row.read(record)
-            self._known["id", "", row.item.id] = [row]
+            self._known["id", row.item.id] = [row]
             if field != "id":
-                self._known[field, and_, record[field]].append(row)
-        return [row for one in values for row in self._known[field, and_, one]]
+                self._known[field, record[field]].append(row)
+        return [row for one in values for row in self._known[field, one]]
 
-    def _found(
-        self, field: str, values: list[str], and_: str, fitting: Callable[[Row], bool]
-    ) -> list[Item]:
+    def _found(self, field: str, values: list[str], fitting: Callable[[Row], bool]) -> list[Item]:
         with self._lock:
             seen = self._seen()
-            now = seen.over(self._base(field, values, and_), fitting)
+            found = [row for row in self._base(field, values) if fitting(row)]
+            now = seen.over(found, fitting)
         return [row.item for _, row in sorted(now.items())]
 
     def vectors(self, ids: Sequence[int]) -> NDArray[np.float32]:

@@ -52,6 +52,7 @@ class Server:
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self._lite: bool | None = None  # whether it is Milvus Lite, once that was asked
         self._library = library("pymilvus")
         uri = address.server if address.file is None else serve(address)
         try:
@@ -82,19 +83,29 @@ class Server:
         """Return whether the gallery has a collection."""
         return bool(self._call("has_collection", collection))
 
-    def make(self, collection: str, fields: Sequence[Field], *, flat: bool = True) -> None:
+    def make(
+        self,
+        collection: str,
+        fields: Sequence[Field],
+        *,
+        flat: bool = True,
+        asked_for: Sequence[str] = (),
+    ) -> None:
         """Make a collection of (name, type, how) fields, searched by brute force, and load it.
 
-        Where not `flat`, `build` makes it one that can be searched.
+        Where not `flat`, `build` makes it one that can be searched. Rows are found by the texts in
+        fields that are `asked_for` without a look at all others.
         """
         kinds = self._library.DataType
         schema = self._library.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         for name, kind, how in fields:
             schema.add_field(name, getattr(kinds, kind), **how)
-        index = {"index_params": self._index("FLAT", {})} if flat else {}
-        self._call(
-            "create_collection", collection, schema=schema, consistency_level=STRONG, **index
-        )
+        how = {}
+        if flat:
+            how["index_params"] = index = self._index("FLAT", {})
+            for name in asked_for:
+                index.add_index(name, index_type="INVERTED")
+        self._call("create_collection", collection, schema=schema, consistency_level=STRONG, **how)
 
     def build(self, collection: str, kind: str, parameters: Mapping[str, int]) -> None:
         """Index the rows of a collection that was made without, and load it; waits for it."""
@@ -150,6 +161,19 @@ class Server:
         """Delete rows by their keys."""
         for start in range(0, len(keys), BATCH):
             self._call("delete", collection, ids=list(keys[start : start + BATCH]))
+
+    def settle(self, collection: str) -> None:
+        """Have Milvus Lite put rows that were written where reading is quick.
+
+        Until then it goes through them one by one for each answer, a tenth of a millisecond for
+        each. A server does all this by itself, and should not be told to. Nothing depends on it.
+        """
+        with contextlib.suppress(GalleryError):
+            if self._lite is None:
+                version = self._again(self._client.get_server_version)
+                self._lite = str(version).startswith("milvus_lite")
+            if self._lite:
+                self._call("flush", collection)
 
     def rows(
         self,

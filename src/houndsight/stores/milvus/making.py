@@ -13,7 +13,7 @@ from houndsight.stores.milvus import lease, texts
 from houndsight.stores.milvus.changes import Changes
 from houndsight.stores.milvus.client import Server
 from houndsight.stores.milvus.lease import LOCK, Lease
-from houndsight.stores.milvus.rows import ITEMS, fields
+from houndsight.stores.milvus.rows import ASKED_FOR, ITEMS, fields
 from houndsight.stores.milvus.texts import DOCUMENTS, Texts, key_of
 
 __all__ = [
@@ -84,7 +84,7 @@ def _make(server: Server, dim: int) -> None:
             )
         server.drop(ITEMS)
     if not server.has(ITEMS):
-        server.make(ITEMS, fields(dim))
+        server.make(ITEMS, fields(dim), asked_for=ASKED_FOR)
     if not server.has(DOCUMENTS):
         server.make(DOCUMENTS, texts.FIELDS)
 

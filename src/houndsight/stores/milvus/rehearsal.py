@@ -72,6 +72,9 @@ class MilvusRehearsal(MilvusStore):
     def _sweep(self) -> None:
         pass
 
+    def tidy(self, space: Space) -> None:
+        """Leave it: nothing was written."""
+
     def build_index(self, index: Index, progress: Callable[[int, int], None]) -> None:  # noqa: ARG002
         """Raise InputError: what an index finds is known when it is there."""
         raise InputError("an index cannot be rehearsed", path=self.address)

@@ -17,6 +17,7 @@ from houndsight.stores.milvus.client import Field, quoted
 from houndsight.types import Item, Where
 
 __all__ = [
+    "ASKED_FOR",
     "ITEMS",
     "LIVE",
     "LONGEST",
@@ -34,6 +35,7 @@ __all__ = [
 ITEMS = "items"
 NO_VECTOR = -1  # the serial number of an item whose vector was given up
 LIVE = 'removed == ""'
+ASKED_FOR = ("path", "digest")  # texts that items are found by
 LONGEST = 65_535  # bytes of a text, by Milvus
 
 _FIELDS: tuple[Field, ...] = (
