@@ -10,12 +10,15 @@ into a new gallery, in float32 and in integers, every commit included; fastembed
 network in an ONNX file; and a loop over PyTorch as img2vec has it, one photo after the other. What
 is not installed is left out. Ratios are taken within a round.
 
+Under each table is the arithmetic limit: what the CPUs could do if they only decoded and computed.
+
 The network in integers is quantized before, as `houndsight index --precision int8` does, on all of
 PHOTOS; what that measures is printed: the whole frontier of speed and common neighbours.
 """
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -24,7 +27,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from houndsight import Embedder, index, narrowed
+from houndsight import Embedder, images, index, narrowed
+from houndsight.machine import usable_cpus
 
 BATCH = 16  # of the network alone and of fastembed
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -160,6 +164,16 @@ def cosines(embedder, folder):
     return found
 
 
+def decoding(embedder, folder):
+    """Return the seconds that a photo takes to be decoded on one core, as small as it may be."""
+    least = embedder.preprocessing.decode_at_least
+    files = [(os.fsencode(path), path.read_bytes()) for path in sorted(folder.iterdir())[:32]]
+    begin = time.perf_counter()
+    for path, data in files:
+        images.decode(data, path=path, at_least=least)
+    return (time.perf_counter() - begin) / len(files)
+
+
 def ratio(speeds, others):
     """Return the median over rounds of how many times as fast; nothing where there is no other."""
     if others is None:
@@ -218,6 +232,14 @@ def main():
                 )
                 listed = ", ".join(f"{speed:.1f}" for speed in speeds)
                 print(f"| {name} | {statistics.median(speeds):.1f} ({listed}) | {alone} | {fast} |")
+            seconds = decoding(float32, place)
+            limits = [
+                f"{trial.name} {usable_cpus() / (seconds + usable_cpus() / trial.speed):.1f}"
+                for trial in report.trials
+                if trial.name in ("float32", report.chosen)
+            ]
+            print(f"\ndecoding {1e3 * seconds:.1f} ms on one core; arithmetic limit: ", end="")
+            print(", ".join(limits))
         if arguments.cosines:
             some = [
                 photos[n] for n in np.linspace(0, len(photos) - 1, arguments.cosines).astype(int)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from houndsight.errors import InputError
+from houndsight.maps import Space
 from houndsight.stores.address import Address
 from houndsight.stores.indexes import Index
 from houndsight.stores.milvus.changes import Changes
