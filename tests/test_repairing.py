@@ -264,7 +264,7 @@ def test_the_exit_code_says_what_is_left(photos, tmp_path, capsys):
     shutil.move(gone, tmp_path / "away.jpg")
     capsys.readouterr()
     assert cli._run(["repair", *here, "--dry-run"]) == cli.DAMAGED
-    assert "1 photos would be embedded again, 0 vectors copied from equal photos, 1 are lost" in (
+    assert "1 photo would be embedded again, 0 vectors copied from equal photos, 1 are lost" in (
         capsys.readouterr().out.replace("\n", " ")
     )
     assert cli._run(["repair", *here]) == cli.DAMAGED

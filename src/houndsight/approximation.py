@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from houndsight.errors import InputError, printable
+from houndsight.errors import InputError, counted, printable
 from houndsight.gallery import Gallery
 from houndsight.gallery.documents import understood
 from houndsight.stores import Indexed
@@ -22,7 +22,6 @@ __all__ = [
     "now",
     "own_queries",
     "percent",
-    "photos",
     "written",
 ]
 
@@ -133,11 +132,6 @@ def percent(share: float) -> str:
     return f"{math.floor(share * 10_000 + 1e-6) / 100:.2f} %"
 
 
-def photos(count: int) -> str:
-    """Return how many photos there are, in words."""
-    return f"{count:,} photo{'s' * (count != 1)}"
-
-
 def document_of(gallery: Gallery, metric: str | None) -> str:
     """Return the name of the document that has what was measured in a metric, by k."""
     return f"recall/{gallery.named(metric)}"
@@ -176,7 +170,8 @@ def _tuned(
     fitting = [one for one in known if one.k >= k]
     if not fitting and k >= items:
         raise InputError(
-            f"holds {photos(items)}, too few for an approximate search of {k:,} neighbours",
+            f"holds {counted(items, 'photo')}, too few for an approximate search of {k:,} "
+            "neighbours",
             path=gallery.place,
             remedy="Leave --approximate out: among so few an exact search is as quick",
         )

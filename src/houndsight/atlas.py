@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from houndsight.errors import InputError
+from houndsight.errors import InputError, counted
 from houndsight.gallery import Gallery
 from houndsight.types import Item
 
@@ -70,7 +70,7 @@ def lay_out(
     every = gallery.items()
     if len(every) < 3:
         raise InputError(
-            f"holds {len(every)} photos; a picture of the gallery needs three",
+            f"holds {counted(len(every), 'photo')}; a picture of the gallery needs three",
             path=gallery.place,
             remedy="Index more photos",
         )

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from houndsight.errors import GalleryError
+from houndsight.errors import GalleryError, counted
 from houndsight.gallery import Gallery, Unfinished, copy_photo
 from houndsight.gallery.intake import BY_HAND
 from houndsight.stores import Store
@@ -97,7 +97,8 @@ def _opened(source: Gallery, place: str | os.PathLike[str], by_hand: int) -> Ite
     else:
         if by_hand and isinstance(located(place), Address):
             raise GalleryError(
-                f"holds {by_hand:,} photos that were added by hand, and Milvus keeps no photos",
+                f"holds {counted(by_hand, 'photo')} that were added by hand, and Milvus keeps no "
+                "photos",
                 path=source.place,
                 remedy="Put them into a folder and index that into this gallery, remove them from "
                 "it and run houndsight compact; or copy to a folder",

@@ -32,6 +32,7 @@ __all__ = [
     "NewerFormat",
     "NotAGallery",
     "WeightsUnavailable",
+    "counted",
     "printable",
     "unwritable",
 ]
@@ -50,6 +51,11 @@ def printable(path: AnyPath) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return how many there are, in words: ``1 photo``, ``2,000 photos``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 class HoundsightError(Exception):

@@ -16,10 +16,9 @@ from houndsight.approximation import (
     document_of,
     now,
     own_queries,
-    photos,
     written,
 )
-from houndsight.errors import GalleryBusy, GalleryError, InputError, printable
+from houndsight.errors import GalleryBusy, GalleryError, InputError, counted, printable
 from houndsight.gallery import Gallery
 from houndsight.metrics import Estimate, bootstrap
 from houndsight.stores import Indexed
@@ -216,7 +215,7 @@ def _enough(gallery: Gallery, store: Indexed, k: int, spare: int) -> int:
         left = items - spare
         less = "" if spare < 2 else f", of which {spare:,} are left out"
         raise InputError(
-            f"holds {photos(items)}{less}, so none has {k:,} neighbours",
+            f"holds {counted(items, 'photo')}{less}, so none has {k:,} neighbours",
             path=gallery.place,
             remedy=f"Ask for {left:,} or fewer with -k" if left > 0 else "Index more photos first",
         )

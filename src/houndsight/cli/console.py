@@ -12,7 +12,7 @@ import click
 
 from houndsight.cli.log import LOG
 from houndsight.cli.numbers import Whole
-from houndsight.errors import InputError, WeightsUnavailable, printable
+from houndsight.errors import InputError, WeightsUnavailable, counted, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -137,7 +137,8 @@ def nothing_read(skipped: "Sequence[Skipped]") -> InputError:
         return InputError(first.reason, path=first.path)
     show_skipped(skipped)
     return InputError(
-        f"none of {len(skipped):,} photos can be read; the first: {first.reason}", path=first.path
+        f"none of {counted(len(skipped), 'photo')} can be read; the first: {first.reason}",
+        path=first.path,
     )
 
 

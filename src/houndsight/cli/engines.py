@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from houndsight.cli.console import out
+from houndsight.errors import counted
 
 if TYPE_CHECKING:
     from houndsight.cluster import RayCluster
@@ -57,7 +58,9 @@ def connected(address: str) -> "RayCluster":
 def tell_nodes(cluster: "RayCluster", seconds: float) -> None:
     """Print what each node did, and what was done again."""
     for node, photos in sorted(cluster.embedded.items()):
-        out().print(f"{node}: {photos:,} photos, {photos / seconds:.1f} images/s")
+        out().print(f"{node}: {counted(photos, 'photo')}, {photos / seconds:.1f} images/s")
     twice = cluster.embedded.total() - cluster.received
     if twice:
-        out().print(f"{twice:,} photos were embedded once more, as a node or a worker was lost")
+        out().print(
+            f"embedded once more, as a node or a worker was lost: {counted(twice, 'photo')}"
+        )

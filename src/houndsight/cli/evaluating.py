@@ -22,7 +22,7 @@ from houndsight.cli.console import (
 )
 from houndsight.cli.numbers import Whole
 from houndsight.cli.output import output_file
-from houndsight.errors import InputError
+from houndsight.errors import InputError, counted
 
 if TYPE_CHECKING:
     from houndsight.evaluation import Comparison, Report
@@ -186,8 +186,8 @@ def _write(
     from houndsight.render.report import report_content
 
     lead = (
-        f"{report.n_queries:,} queries of {len(report.labels):,} labels against "
-        f"{report.n_gallery:,} labelled photos, {report.k} neighbours each."
+        f"{report.n_queries:,} queries of {counted(len(report.labels), 'label')} against "
+        f"{counted(report.n_gallery, 'labelled photo')}, {report.k} neighbours each."
     )
     write_page(path, report_content(library, report, lead=lead, comparison=comparison))
 

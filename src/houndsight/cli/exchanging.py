@@ -5,7 +5,7 @@ import click
 from houndsight.cli.console import DONE, err, gallery_option, out, step_bar
 from houndsight.cli.output import output_file
 from houndsight.cli.rehearsing import NOTHING, dry_run_option
-from houndsight.errors import printable
+from houndsight.errors import counted, printable
 
 __all__ = ["COMMANDS"]
 
@@ -41,7 +41,7 @@ def export(output: str, gallery: str, form: str | None, metric: str | None) -> i
 
     with Gallery(gallery) as library:
         count = exchange.export(library, output, form=form, metric=metric)
-    out().print(f"{count:,} photos in {printable(output)}")
+    out().print(f"{counted(count, 'photo')} in {printable(output)}")
     return DONE
 
 

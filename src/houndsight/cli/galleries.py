@@ -21,7 +21,7 @@ from houndsight.cli.console import (
 )
 from houndsight.cli.numbers import Share, Whole
 from houndsight.cli.rehearsing import NOTHING, dry_run_option, opened
-from houndsight.errors import InputError, printable
+from houndsight.errors import InputError, counted, printable
 
 if TYPE_CHECKING:
     from houndsight.joining import Merge
@@ -58,7 +58,10 @@ def list_(folders: tuple[str, ...], as_json: bool) -> int:
         write_json(records)
         return DONE
     for one in found:
-        what = one.fault or f"{one.photos:,} photos, {one.labels:,} labels, {one.model}"
+        what = (
+            one.fault
+            or f"{counted(one.photos, 'photo')}, {counted(one.labels, 'label')}, {one.model}"
+        )
         out().print(
             f"{printable(one.path)}: {what}, {one.bytes / 1e6:,.1f} MB, "
             f"{one.changed.astimezone():%Y-%m-%d %H:%M}"
@@ -115,7 +118,7 @@ def _tell(galleries: tuple[str, ...], new: str, done: "Merge", dry_run: bool) ->
         f"{n:,} from {printable(name)}" for name, n in zip(galleries, done.from_each, strict=True)
     )
     out().print(
-        f"{NOTHING if dry_run else ''}{done.items:,} photos in {printable(new)}: {each}; "
+        f"{NOTHING if dry_run else ''}{counted(done.items, 'photo')} in {printable(new)}: {each}; "
         f"{done.twice:,} were in several"
     )
 
@@ -189,8 +192,8 @@ def split(
     for name, items in parts.items():
         count = len({item.label for item in items} - {None})
         out().print(
-            f"{NOTHING if dry_run else ''}{len(items):,} photos, {count:,} labels in "
-            f"{printable(name)}"
+            f"{NOTHING if dry_run else ''}{counted(len(items), 'photo')}, "
+            f"{counted(count, 'label')} in {printable(name)}"
         )
     return DONE
 
@@ -218,7 +221,7 @@ def copy(source: str, destination: str, as_json: bool) -> int:
         return DONE
     gone = done.items - done.photos
     out().print(
-        f"{done.photos:,} photos{f' and {gone:,} removed ones' * (gone > 0)} in "
+        f"{counted(done.photos, 'photo')}{f' and {gone:,} removed ones' * (gone > 0)} in "
         f"{printable(destination)}, {done.written:,} items written now"
     )
     out().print(f"the same {done.vectors:,} vectors in both")

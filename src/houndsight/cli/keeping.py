@@ -21,7 +21,7 @@ from houndsight.cli.console import (
 )
 from houndsight.cli.numbers import Whole
 from houndsight.cli.rehearsing import differences, dry_run_option, opened, tell
-from houndsight.errors import DamagedGallery, ImageError, InputError, printable
+from houndsight.errors import DamagedGallery, ImageError, InputError, counted, printable
 
 if TYPE_CHECKING:
     from houndsight.gallery import Change
@@ -104,7 +104,7 @@ def verify(gallery: str) -> int:
     if damage:
         err(f"houndsight: {len(damage)} damaged; houndsight repair mends what it can")
         return DAMAGED
-    out().print(f"{count:,} photos, all well")
+    out().print(f"{counted(count, 'photo')}, all well")
     return DONE
 
 
@@ -219,7 +219,7 @@ def undo(change: int | None, gallery: str, dry_run: bool) -> int:
         if body is None:
             out().print("there is nothing to undo")
         else:
-            size = f"of {len(body['changes']):,} photos " if "changes" in body else ""
+            size = f"of {counted(len(body['changes']), 'photo')} " if "changes" in body else ""
             tell(
                 library,
                 f"taken back: change {body['number']}, {body['action']} {size}by {body['by']}, "

@@ -18,6 +18,7 @@ from houndsight.cli.console import (
 from houndsight.cli.numbers import Whole
 from houndsight.cli.output import output_file
 from houndsight.cli.rehearsing import differences, dry_run_option, opened, tell
+from houndsight.errors import counted
 
 if TYPE_CHECKING:
     from houndsight.gallery import Gallery
@@ -155,7 +156,7 @@ def calibrate(gallery: str, metric: str | None, seed: int, dry_run: bool, as_jso
         else:
             tell(
                 library,
-                f"{name}: calibrated on {made['queries']:,} photos, each left out in turn",
+                f"{name}: calibrated on {counted(made['queries'], 'photo')}, each left out in turn",
                 "; houndsight search and classify give probabilities now",
             )
     return DONE

@@ -31,7 +31,7 @@ from houndsight.cli.engines import connected, engine, isolate_option, ray_option
 from houndsight.cli.numbers import Share
 from houndsight.cli.output import output_file
 from houndsight.cli.rehearsing import differences, dry_run_option, rehearsed, tell
-from houndsight.errors import InputError, printable
+from houndsight.errors import InputError, counted, printable
 
 if TYPE_CHECKING:
     from houndsight.embedder import Embedder
@@ -137,9 +137,9 @@ def index(
 def _tell_more(report: "IndexReport") -> None:
     console = out()
     if report.relabelled:
-        console.print(f"{report.relabelled:,} photos have another label now")
+        console.print(f"another label now: {counted(report.relabelled, 'photo')}")
     if report.left_out:
-        console.print(f"{report.left_out:,} photos stay out, as they were removed by hand")
+        console.print(f"left out, as removed by hand: {counted(report.left_out, 'photo')}")
     if report.passed_over:
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in report.passed_over.most_common())
         console.print(f"passed over, as they are not named like photos: {kinds}")

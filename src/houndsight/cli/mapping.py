@@ -8,7 +8,7 @@ import click
 from houndsight.cli.console import DONE, gallery_option, metric_option, note, out
 from houndsight.cli.numbers import Whole
 from houndsight.cli.output import output_file
-from houndsight.errors import printable
+from houndsight.errors import counted, printable
 
 __all__ = ["COMMANDS"]
 
@@ -54,7 +54,7 @@ def map_(gallery: str, output: str, metric: str | None, limit: int, seed: int) -
     with Gallery(gallery) as library:
         drawn = atlas.lay_out(library, metric=metric, limit=limit, seed=seed)
         save(library, drawn, Path(output))
-    out().print(f"{len(drawn.items):,} photos by {drawn.method} in {printable(output)}")
+    out().print(f"{counted(len(drawn.items), 'photo')} by {drawn.method} in {printable(output)}")
     return DONE
 
 

@@ -18,7 +18,7 @@ from houndsight.cli.console import (
     step_bar,
 )
 from houndsight.cli.rehearsing import dry_run_option, opened
-from houndsight.errors import printable
+from houndsight.errors import counted, printable
 
 if TYPE_CHECKING:
     from houndsight.gallery import Gallery
@@ -43,8 +43,8 @@ def repair(gallery: str, dry_run: bool) -> int:
             found = repairing.examine(library)
             _tell_lost(library, found.lost)
             out().print(
-                f"dry run, nothing was changed: {len(found.embedded):,} photos would be embedded "
-                f"again, {len(found.copied):,} vectors copied from equal photos, "
+                f"dry run, nothing was changed: {counted(len(found.embedded), 'photo')} would be "
+                f"embedded again, {counted(len(found.copied), 'vector')} copied from equal photos, "
                 f"{len(found.lost):,} are lost"
             )
             return DAMAGED if found.lost else DONE
@@ -86,7 +86,7 @@ def backup(target: str, gallery: str) -> int:
 
     with Gallery(gallery) as library:
         count = copy(library, Path(target))
-        out().print(f"{count:,} photos in {printable(target)}, all well")
+        out().print(f"{counted(count, 'photo')} in {printable(target)}, all well")
     return DONE
 
 

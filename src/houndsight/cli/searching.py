@@ -33,6 +33,7 @@ from houndsight.cli.explaining import EXPLAINED, draw, draw_reasons, view_option
 from houndsight.cli.numbers import Number
 from houndsight.cli.output import check_picture, html_option
 from houndsight.cli.terminal import picture_protocol, width
+from houndsight.errors import counted
 
 if TYPE_CHECKING:
     from houndsight.cropping import Crop, View
@@ -226,7 +227,7 @@ def _looked_at(gallery: "Gallery", asked: _Asked, where: "Where") -> int | None:
 
     None where it is exact all the same.
     """
-    from houndsight.approximation import exact_anyway, measured_recall, percent, photos
+    from houndsight.approximation import exact_anyway, measured_recall, percent
 
     why = exact_anyway(gallery, asked.k, where)
     if why is not None:
@@ -235,12 +236,12 @@ def _looked_at(gallery: "Gallery", asked: _Asked, where: "Where") -> int | None:
     recall = measured_recall(gallery, asked.k, metric=asked.metric)
     note(
         f"approximate: finds {percent(recall.recall)} of the {recall.k} nearest, measured on "
-        f"{photos(recall.queries)}{' of this gallery' * recall.own}"
+        f"{counted(recall.queries, 'photo')}{' of this gallery' * recall.own}"
     )
     if recall.stale:
         note(
-            f"approximate: it held {photos(recall.items)} then, and has changed much since. Run "
-            "houndsight tune again"
+            f"approximate: it held {counted(recall.items, 'photo')} then, and has changed much "
+            "since. Run houndsight tune again"
         )
     return recall.looked_at
 

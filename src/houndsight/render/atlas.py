@@ -15,7 +15,7 @@ from markupsafe import Markup
 from PIL import Image, ImageDraw
 
 from houndsight.atlas import Atlas
-from houndsight.errors import InputError, unwritable
+from houndsight.errors import InputError, counted, unwritable
 from houndsight.gallery import Gallery
 from houndsight.render.cards import item_picture
 from houndsight.render.html import environment
@@ -88,7 +88,7 @@ def picture(gallery: Gallery, atlas: Atlas) -> Image.Image:
 
 
 def _title(atlas: Atlas) -> str:
-    return f"{len(atlas.items):,} photos by {atlas.method}, metric {atlas.metric}"
+    return f"{counted(len(atlas.items), 'photo')} by {atlas.method}, metric {atlas.metric}"
 
 
 def _note(gallery: Gallery, atlas: Atlas) -> str:

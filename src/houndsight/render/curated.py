@@ -9,7 +9,7 @@ from rich.text import Text
 
 from houndsight.curation import DuplicateReport
 from houndsight.doubting import Outlier
-from houndsight.errors import printable
+from houndsight.errors import counted, printable
 from houndsight.gallery import Gallery
 from houndsight.render.text import label_text
 
@@ -20,7 +20,7 @@ def duplicate_lines(gallery: Gallery, report: DuplicateReport) -> Iterator[str]:
     """Yield the groups, a line for each photo, the one to keep first; then how many there are."""
     for n, group in enumerate(report.groups, start=1):
         kind = "the same bytes" if group.exact else "nearly the same"
-        yield f"{n}: {len(group.items):,} photos, {kind}"
+        yield f"{n}: {counted(len(group.items), 'photo')}, {kind}"
         yield f"  keep    {printable(gallery.path_of(group.keep))}"
         for match in group.others:
             same = " (same bytes)" if match.item.digest == group.keep.digest else ""
@@ -30,8 +30,8 @@ def duplicate_lines(gallery: Gallery, report: DuplicateReport) -> Iterator[str]:
     if report.max_distance is not None:
         near = f"by bytes and up to {report.max_distance:.4f} apart"
     yield (
-        f"{len(report.groups):,} groups among {report.photos:,} photos, {near}; "
-        f"{more:,} photos could go"
+        f"{counted(len(report.groups), 'group')} among {counted(report.photos, 'photo')}, {near}; "
+        f"{counted(more, 'photo')} could go"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
+from houndsight.errors import counted
 from houndsight.evaluation import PROTOCOLS, Comparison, Reliability, Report
 from houndsight.metrics import Estimate
 from houndsight.render.text import label_text
@@ -63,7 +64,7 @@ def _table(title: str, *columns: str, left: tuple[str, ...] = ()) -> Table:
 
 def figures_table(report: Report) -> Table:
     """Return the figures with their intervals."""
-    title = f"{report.n_queries:,} queries against {report.n_gallery:,} labelled photos"
+    title = f"{report.n_queries:,} queries against {counted(report.n_gallery, 'labelled photo')}"
     table = _table(title, "figure", "mean", "95 % interval", "of a query", left=("of a query",))
     names = figures(report.k)
     for key, one in report.figures():

@@ -6,7 +6,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from houndsight.approximation import percent, photos
+from houndsight.approximation import percent
+from houndsight.errors import counted
 from houndsight.tuning import Tuning, TuningTrial
 
 __all__ = ["tuning_record", "tuning_table"]
@@ -16,8 +17,8 @@ def tuning_table(made: Tuning) -> Table:
     """Return what each setting finds, and how long it takes, exact search first."""
     built = "was there" if made.built_s is None else f"built in {made.built_s:,.1f} s"
     whose = " of this gallery" if made.own else ""
-    of = f"{made.index} over {photos(made.items)}, {built}"
-    title = f"{of}; measured on {photos(made.queries)}{whose}"
+    of = f"{made.index} over {counted(made.items, 'photo')}, {built}"
+    title = f"{of}; measured on {counted(made.queries, 'photo')}{whose}"
     table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False)
     for column in ("setting", f"recall@{made.k}", "95 % interval", "median", "p95", ""):
         table.add_column(column, justify="left" if column in ("setting", "") else "right")
