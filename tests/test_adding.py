@@ -59,6 +59,17 @@ def check_vectors(gallery):
     assert np.allclose(gallery.vectors(items).values, fresh, atol=1e-6)
 
 
+def test_where_a_drive_is_away_no_thumbnail_is_put_into_its_place(gallery, tmp_path):
+    item = gallery.items()[0]
+    gallery.place.rename(tmp_path / "away")
+    gallery.place.mkdir()  # what is there when nothing is mounted
+    assert gallery.thumbnail(item).startswith(b"\xff\xd8")
+    assert list(gallery.place.iterdir()) == []
+    gallery.place.rmdir()
+    (tmp_path / "away").rename(gallery.place)
+    assert len(gallery) == len(gallery.items())
+
+
 def test_a_photo_is_in_at_once_and_moves_with_the_gallery(gallery, embedder, photo, tmp_path):
     data = photo.read_bytes()
     reader = Gallery(gallery.place)

@@ -270,6 +270,8 @@ class Gallery(ByHand, Spaces, Watched):
             except FileNotFoundError:  # the first of its folder
                 if self.folder != self.place:  # in the cache, which may not be there yet
                     self.folder.mkdir(parents=True, exist_ok=True)
+                elif not exists(self.place):  # its drive is away, and this is where it was mounted
+                    return
                 make_below(self.folder, path.parent)
                 draft.write_bytes(picture)
             draft.replace(path)

@@ -64,7 +64,7 @@ def stamp(folder: Path, generation: int, space: Space) -> tuple[int, int] | None
     return state.st_mtime_ns, state.st_ino
 
 
-def _read(path: str | Path, dim: int) -> Basis | None:
+def _read(path: str, dim: int) -> Basis | None:
     """Return the axes in a file; None where there are none that can be used."""
     try:
         found = load(Path(path).read_bytes())
@@ -116,15 +116,16 @@ def tidy(folder: Path, generation: int, space: Space, vectors: NDArray[np.float3
     """
     if vectors.size < FEWEST or not columns(space.dim):
         return
-    path = Path(_basis_file(folder, generation, space))
+    name = _basis_file(folder, generation, space)
+    path = Path(name)
     with contextlib.suppress(OSError, Timeout):
-        basis = _read(path, space.dim)
+        basis = _read(name, space.dim)
         if basis and _lacking(_files(folder, generation, space, basis), vectors) < RECENT // 2:
             return
         path.parent.mkdir(exist_ok=True)
         # Not the lock of the rows themselves: a search may want these meanwhile.
         with FileLock(path.with_suffix(".tidy"), timeout=0):
-            basis = _read(path, space.dim)
+            basis = _read(name, space.dim)
             fresh = None
             if basis is None or _drifted(basis, vectors):
                 basis = fresh = fit(vectors[_spread(len(vectors), SAMPLE)])
