@@ -70,19 +70,19 @@ def _listed(entry: os.DirEntry[bytes]) -> Listed:
 def looked_into(block: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Look into a block's folders, on the node that this is called on."""
     entries = np.empty(len(block["folder"]), object)
-    entries[:] = [_told(look_into(bytes(folder))) for folder in block["folder"]]
+    entries[:] = [_written(look_into(bytes(folder))) for folder in block["folder"]]
     return {"folder": block["folder"], "entries": entries}
 
 
 def answered(block: dict[str, NDArray[Any]]) -> dict[bytes, Entries]:
     """Return what `looked_into` found, by folder."""
     return {
-        bytes(folder): _heard(text)
+        bytes(folder): _read(text)
         for folder, text in zip(block["folder"], block["entries"], strict=True)
     }
 
 
-def _told(entries: Entries) -> str:
+def _written(entries: Entries) -> str:
     """Put what was seen into JSON: an error as its number, a name's odd bytes as surrogates."""
     if isinstance(entries, OSError):
         return json.dumps(entries.errno)
@@ -99,7 +99,7 @@ def _told(entries: Entries) -> str:
     )
 
 
-def _heard(text: str) -> Entries:
+def _read(text: str) -> Entries:
     found = json.loads(text)
     if not isinstance(found, list):
         return _error(found)
