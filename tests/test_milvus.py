@@ -24,7 +24,6 @@ from houndsight.copying import vectors_digest
 from houndsight.errors import GalleryBusy, InputError, NewerFormat, NotAGallery
 from houndsight.gallery import Entry, Rehearsal
 from houndsight.stores.address import address, located
-from houndsight.stores.milvus import catalogue as milvus_catalogue
 from houndsight.stores.milvus import client as milvus_client
 from houndsight.stores.milvus import lease as milvus_lease
 from houndsight.stores.milvus import making as milvus_making
@@ -505,9 +504,7 @@ INDEX = textwrap.dedent("""
     sys.path.insert(0, {here!r})
     from fakes import fake_embedder
     from houndsight import Gallery, copy_gallery, copying, index
-    from houndsight.stores.milvus import catalogue
     copying.TOGETHER = 5
-    catalogue.SETTLED = 8
     if sys.argv[1] == "index":
         index(sys.argv[2], sys.argv[3], embedder=fake_embedder(),
               progress=lambda now: print(now.done, flush=True))
@@ -559,23 +556,46 @@ def test_kill_9_and_again_loses_and_doubles_nothing(verb, kind, photos, url, tmp
 def test_rows_are_settled_in_milvus_lite_and_left_to_a_server(version, url, photos, monkeypatch):
     from pymilvus import MilvusClient
 
-    monkeypatch.setattr(milvus_catalogue, "SETTLED", 3)
     if version is not None:
         monkeypatch.setattr(MilvusClient, "get_server_version", lambda _: version)
-    flushed = []
-    flush = MilvusClient.flush
-
-    def counted(self, name, **how):
-        flushed.append(name)
-        flush(self, name, **how)
-
-    monkeypatch.setattr(MilvusClient, "flush", counted)
     index(photos, url, embedder=fake_embedder())
+    flushed = []
+    monkeypatch.setattr(MilvusClient, "flush", lambda _, name, **__: flushed.append(name))
     with Gallery(url) as gallery:
-        assert len(gallery) == len(gallery.search(gallery.vectors(gallery.items()[:1]), 99).ids[0])
-        names = {gallery.store._server.name("items")} if version is None else set()
-        assert {*flushed} == names
-        assert len(flushed) >= 2 * len(names)  # on the way, and in the end
+        gallery.set_labels({gallery.items()[0].id: "new"}, source="user")
+        gallery.record("note", 1)  # changes no item
+        assert flushed == ([gallery.store._server.name("items")] if version is None else [])
+
+
+def test_while_milvus_lite_settles_readers_miss_nothing(photos, tmp_path, monkeypatch):
+    """For a moment it shows neither the rows to be written down nor that they replace others."""
+    from milvus_lite.engine import collection
+
+    place = f"milvus-lite:{tmp_path}/m.db"
+    index(photos, place, embedder=fake_embedder())
+    begun = collection.WAL
+    seen = []
+    with Gallery(place) as gallery, Gallery(place) as reader:
+        one, other, third, *_ = gallery.items()
+        vectors = gallery.vectors([one, other, third]).values
+        more = replace(one, id=7, path=b"more.jpg", digest=b"m" * 32)
+
+        def settling(**how):
+            found = reader.search(reader.vectors([third]), 99)
+            seen.append((set(found.ids[0].tolist()), reader.items([one.id])[0].label))
+            return begun(**how)
+
+        monkeypatch.setattr(collection, "WAL", settling)
+        with gallery.store.transaction():
+            gallery.set_labels({one.id: "new"}, source="user")
+            gallery.remove([other.id])
+            gallery.store.put([more], {7: vectors[0]})
+        monkeypatch.undo()
+        wanted = {*gallery.ids().tolist()}
+        assert {one.id, third.id, 7} <= wanted
+        assert other.id not in wanted
+        assert seen == [(wanted, "new")]
+        assert gallery.verify() == []
 
 
 def test_a_copy_of_a_gallery_that_changes_says_so(photos, tmp_path, url):

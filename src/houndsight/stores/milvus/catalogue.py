@@ -31,7 +31,6 @@ from houndsight.types import Item
 
 __all__ = ["MilvusCatalogue"]
 
-SETTLED = 256  # rows after which it pays to have them settled
 APPEND_S = 1.0  # so that of two who begin at once one gets it
 
 
@@ -53,7 +52,6 @@ class MilvusCatalogue:
         self._state: tuple[int, Changes] = (-1, Changes())
         self._changes: Changes | None = None  # of the transaction that is open
         self._known: dict[tuple[str, Any], list[Row]] = {}  # read in it, by what was asked
-        self._unsettled = 0  # rows written since they were settled
         self._steps = 0  # changes and rollbacks here: what was read before does not count after
 
     # Writing
@@ -120,12 +118,12 @@ class MilvusCatalogue:
         self._lease.check()
         self._texts.write({key: text for key, text in texts.items() if text is not None}, version)
         self._texts.remove([key for key, text in texts.items() if text is None])
+        if changes.rows:
+            # While Milvus Lite does this it shows neither what is to be settled nor what that has
+            # replaced: readers have all of it from the journal until that is emptied.
+            self._server.settle(ITEMS)
         self._lease.check()
         self._texts.write({STATE: Changes(changes.serial).text()}, version + 1)
-        self._unsettled += len(rows)
-        if self._unsettled >= SETTLED:
-            self._server.settle(ITEMS)
-            self._unsettled = 0
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[None]:

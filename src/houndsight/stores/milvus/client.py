@@ -167,6 +167,8 @@ class Server:
 
         Until then it goes through them one by one for each answer, a tenth of a millisecond for
         each. A server does all this by itself, and should not be told to. Nothing depends on it.
+        To be called by who has the right to write: Lite may lose what others write meanwhile, and
+        readers do not see what is on its way.
         """
         with contextlib.suppress(GalleryError):
             if self._lite is None:

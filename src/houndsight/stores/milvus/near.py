@@ -119,11 +119,6 @@ class Near:
         written = [{"id": row["id"], "vector": row["vector"]} for row in rows]
         self._server.write(NEAR, written, self._size)
 
-    def settle(self) -> None:
-        """Have what was written settled."""
-        if self._server.has(NEAR):
-            self._server.settle(NEAR)
-
     # Made and taken away
 
     def clear(self, alone: Callable[[], contextlib.AbstractContextManager[None]]) -> None:

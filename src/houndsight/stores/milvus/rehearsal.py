@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from houndsight.errors import InputError
-from houndsight.maps import Space
 from houndsight.stores.address import Address
 from houndsight.stores.indexes import Index
 from houndsight.stores.milvus.changes import Changes
@@ -72,9 +71,6 @@ class MilvusRehearsal(MilvusStore):
 
     def _sweep(self) -> None:
         pass
-
-    def tidy(self, space: Space) -> None:
-        """Leave it: nothing was written."""
 
     def build_index(self, index: Index, progress: Callable[[int, int], None]) -> None:  # noqa: ARG002
         """Raise InputError: what an index finds is known when it is there."""
