@@ -348,7 +348,7 @@ def test_the_commands(two, hs, tmp_path):
 
     split_a = ("gallery", "split", "-g", "a")
     said = hs(*split_a, "--label", "pug", "--out", "pugs", "--rest", "rest", "--dry-run").out
-    lines = ["3 photos, 1 labels in pugs\n", "3 photos, 1 labels in rest\n"]
+    lines = ["3 photos, 1 label in pugs\n", "3 photos, 1 label in rest\n"]
     assert said == "".join(f"dry run, nothing was written: {one}" for one in lines)
     assert not (tmp_path / "pugs").exists()
     (tmp_path / "labels.txt").write_text("\ufeffpug\n\n", "utf-8")

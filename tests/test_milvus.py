@@ -224,7 +224,7 @@ def test_photos_by_hand_are_refused(photos, tmp_path, url):
     index(photos, tmp_path / "g", embedder=made)
     with Gallery(tmp_path / "g") as gallery:
         add_photo(gallery, made, tmp_path / "own.jpg")
-        with pytest.raises(GalleryError, match="holds 1 photo that were added by hand"):
+        with pytest.raises(GalleryError, match="holds 1 photo added by hand"):
             copy_gallery(gallery, f"{url}_2")
         assert not Gallery.exists(f"{url}_2")
         item = next(one for one in gallery.items() if one.root == 0)

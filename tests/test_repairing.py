@@ -269,7 +269,7 @@ def test_the_exit_code_says_what_is_left(photos, tmp_path, capsys):
     )
     assert cli._run(["repair", *here]) == cli.DAMAGED
     out, err = capsys.readouterr()
-    assert "1 vectors mended, 1 still damaged" in out
+    assert "1 vector mended, 1 still damaged" in out
     assert "lost:" in err
     assert gone in err.replace("\n", "")
     shutil.move(tmp_path / "away.jpg", gone)

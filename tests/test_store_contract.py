@@ -239,6 +239,27 @@ def test_another_thread_meanwhile_reads_what_it_has_written(at, kind):
     assert seen == [{"new": 9}] == [store.labels()]
 
 
+def test_what_was_searched_in_a_transaction_that_is_taken_back_is_forgotten(store):
+    """Rows that it had are others' afterwards."""
+    vectors = numbers(22)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    some, asked = items(22), vectors[20:21]
+    store.put(some[:20], {item.id: v for item, v in zip(some, vectors[:20], strict=False)})
+    last = some[20]
+
+    def taken_back():
+        with store.transaction():
+            store.put([last], {last.id: 100 * vectors[21]})
+            list(store.candidates(asked, 3, Where(), Base(DIM)))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        taken_back()
+    store.put([last], {last.id: asked[0]})
+    ((ids, _),) = store.candidates(asked, 1, Where(), Base(DIM))
+    assert last.id in ids
+
+
 def test_labels_are_counted_and_changed_without_vectors(store):
     some, vectors = filled(store)
     store.put([replace(item, label="new") for item in some[:5]], {})

@@ -97,8 +97,7 @@ def _opened(source: Gallery, place: str | os.PathLike[str], by_hand: int) -> Ite
     else:
         if by_hand and isinstance(located(place), Address):
             raise GalleryError(
-                f"holds {counted(by_hand, 'photo')} that were added by hand, and Milvus keeps no "
-                "photos",
+                f"holds {counted(by_hand, 'photo')} added by hand, and Milvus keeps no photos",
                 path=source.place,
                 remedy="Put them into a folder and index that into this gallery, remove them from "
                 "it and run houndsight compact; or copy to a folder",

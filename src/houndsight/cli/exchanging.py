@@ -93,7 +93,7 @@ def import_(
             photos=photos,
             progress=lambda done, of: progress("importing", done, of),
         )
-    line = f"{made.items:,} vectors of {printable(made.model)} in {printable(gallery)}; "
+    line = f"{counted(made.items, 'vector')} of {printable(made.model)} in {printable(gallery)}; "
     line += f"{made.photos:,} of the photos are where their paths say"
     out().print(f"{NOTHING if dry_run else ''}{line}")
     if made.foreign:

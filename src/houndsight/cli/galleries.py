@@ -222,9 +222,9 @@ def copy(source: str, destination: str, as_json: bool) -> int:
     gone = done.items - done.photos
     out().print(
         f"{counted(done.photos, 'photo')}{f' and {gone:,} removed ones' * (gone > 0)} in "
-        f"{printable(destination)}, {done.written:,} items written now"
+        f"{printable(destination)}, {counted(done.written, 'item')} written now"
     )
-    out().print(f"the same {done.vectors:,} vectors in both")
+    out().print(f"the same {counted(done.vectors, 'vector')} in both")
     out().print(f"SHA-256 of all ids and vectors: {done.digest}")
     return DONE
 

@@ -56,7 +56,7 @@ def info(gallery: str, skipped: bool, as_json: bool) -> int:
         ("gallery", printable(record["place"])),
         ("photos", f"{record['items']:,}, of them {record['unlabelled']:,} without a label"),
         ("labels", f"{record['labels']:,}"),
-        ("skipped", f"{record['skipped']:,} files"),
+        ("skipped", counted(record["skipped"], "file")),
         ("model", f"{record['model']}, layer {made_of['layer']}, {record['dim']:,} numbers"),
         ("photos are", rule),
         ("fingerprint", record["fingerprint"]),

@@ -222,7 +222,9 @@ def embed(images: tuple[str, ...], output: str, **model: Any) -> int:
             model=embedder.model.name,
             settings=json.dumps(embedder.settings(), sort_keys=True),
         )
-        out().print(f"{len(kept):,} vectors of {embedder.dim} numbers in {printable(output)}")
+        out().print(
+            f"{counted(len(kept), 'vector')} of {embedder.dim} numbers in {printable(output)}"
+        )
     else:
         raise nothing_read(skipped)
     return show_skipped(skipped)

@@ -60,7 +60,9 @@ def repair(gallery: str, dry_run: bool) -> int:
         left = [line for line in done.damage if line.split(":")[0] not in named]
         for line in left[:LISTED]:
             err(f"still damaged: {line}")
-        out().print(f"{len(done.mended):,} vectors mended, {len(done.damage):,} still damaged")
+        out().print(
+            f"{counted(len(done.mended), 'vector')} mended, {len(done.damage):,} still damaged"
+        )
     return DAMAGED if done.damage else DONE
 
 

@@ -39,6 +39,19 @@ class LocalStore(LocalCatalogue):
         self._spaces: dict[str, Rows] = {}  # by the name of a space
         self._sound = Sound(0, 0)
 
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what is read and written inside all or nothing, and alone."""
+        try:
+            with super().transaction():
+                yield
+        except BaseException:
+            with self._lock:  # what was learned of rows that others get now
+                self._snapshot = None
+                self._spaces.clear()
+                self._sound = Sound(0, 0)
+            raise
+
     # Searching
 
     def ids(self, where: Where) -> NDArray[np.int64]:

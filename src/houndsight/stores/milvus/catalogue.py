@@ -51,7 +51,7 @@ class MilvusCatalogue:
         self._lease = Lease(server, "write")
         self._state: tuple[int, Changes] = (-1, Changes())
         self._changes: Changes | None = None  # of the transaction that is open
-        self._known: dict[tuple[str, Any], list[Row]] = {}  # read in it, by what was asked
+        self._known: dict[tuple[str, str, Any], list[Row]] = {}  # read in it, by what was asked
         self._steps = 0  # changes and rollbacks here: what was read before does not count after
 
     # Writing
@@ -219,6 +219,7 @@ class MilvusCatalogue:
         return self._found(
             "digest",
             sorted(one.hex() for one in wanted),
+            "",
             lambda row: row.item.digest in wanted and (given_up or row.serial != NO_VECTOR),
         )
 
@@ -228,29 +229,32 @@ class MilvusCatalogue:
         return self._found(
             "path",
             sorted(one.hex() for one in wanted),
+            f"root == {int(root)}",
             lambda row: row.item.root == root and row.item.path in wanted,
         )
 
-    def _base(self, field: str, values: Sequence[Any]) -> list[Row]:
+    def _base(self, field: str, values: Sequence[Any], and_: str = "") -> list[Row]:
         """Return rows of the collection that have one of these values in a field.
 
         In a transaction each is asked for once: nobody else writes meanwhile.
         """
         if self._changes is None:
-            return [Row.read(row) for row in self._server.rows(ITEMS, field, values, OUT)]
-        new = [one for one in values if (field, one) not in self._known]
-        self._known |= {(field, one): [] for one in new}
-        for record in self._server.rows(ITEMS, field, new, OUT):
+            return [Row.read(row) for row in self._server.rows(ITEMS, field, values, OUT, and_)]
+        new = [one for one in values if (field, and_, one) not in self._known]
+        self._known |= {(field, and_, one): [] for one in new}
+        for record in self._server.rows(ITEMS, field, new, OUT, and_):
             row = Row.read(record)
-            self._known["id", row.item.id] = [row]
+            self._known["id", "", row.item.id] = [row]
             if field != "id":
-                self._known[field, record[field]].append(row)
-        return [row for one in values for row in self._known[field, one]]
+                self._known[field, and_, record[field]].append(row)
+        return [row for one in values for row in self._known[field, and_, one]]
 
-    def _found(self, field: str, values: list[str], fitting: Callable[[Row], bool]) -> list[Item]:
+    def _found(
+        self, field: str, values: list[str], and_: str, fitting: Callable[[Row], bool]
+    ) -> list[Item]:
         with self._lock:
             seen = self._seen()
-            found = [row for row in self._base(field, values) if fitting(row)]
+            found = [row for row in self._base(field, values, and_) if fitting(row)]
             now = seen.over(found, fitting)
         return [row.item for _, row in sorted(now.items())]
 

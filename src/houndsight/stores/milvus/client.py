@@ -166,16 +166,21 @@ class Server:
         """Have Milvus Lite put rows that were written where reading is quick.
 
         Until then it goes through them one by one for each answer, a tenth of a millisecond for
-        each. A server does all this by itself, and should not be told to. Nothing depends on it.
-        To be called by who has the right to write: Lite may lose what others write meanwhile, and
-        readers do not see what is on its way.
+        each. A server does all this by itself, and should not be told to. To be called by who has
+        the right to write: Lite may lose what others write meanwhile, and readers do not see what
+        is on its way.
         """
-        with contextlib.suppress(GalleryError):
-            if self._lite is None:
-                version = self._again(self._client.get_server_version)
-                self._lite = str(version).startswith("milvus_lite")
-            if self._lite:
-                self._call("flush", collection)
+        if self._is_lite():
+            self._call("flush", collection)
+
+    def _is_lite(self) -> bool:
+        if self._lite is None:
+            self._lite = self.address.file is not None
+            if not self._lite:
+                with contextlib.suppress(GalleryError):  # who does not say so is none
+                    version = self._again(lambda: self._client.get_server_version(timeout=CALL_S))
+                    self._lite = str(version).startswith("milvus_lite")
+        return self._lite
 
     def rows(
         self,
