@@ -51,17 +51,7 @@ class Moment(threading.local):
 
 
 class LocalCatalogue:
-    """The part of a store in a folder that writes and reads, and does not search.
-
-    Parameters
-    ----------
-    folder
-        An existing gallery; use `create` for a new one.
-
-    Raises
-    ------
-    NotAGallery, NewerFormat, DamagedGallery
-    """
+    """The part of a store in a folder that writes and reads, and does not search."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -47,7 +47,6 @@ class LocalStore(LocalCatalogue):
                 yield
         except BaseException:
             with self._lock:  # what was learned of rows that others get now
-                self._snapshot = None
                 self._spaces.clear()
                 self._sound = Sound(0, 0)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import time
@@ -52,7 +53,6 @@ class Server:
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._lite: bool | None = None  # whether it is Milvus Lite, once that was asked
         self._library = library("pymilvus")
         uri = address.server if address.file is None else serve(address)
         try:
@@ -100,12 +100,14 @@ class Server:
         schema = self._library.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         for name, kind, how in fields:
             schema.add_field(name, getattr(kinds, kind), **how)
-        how = {}
+        indexes = {}
         if flat:
-            how["index_params"] = index = self._index("FLAT", {})
+            indexes["index_params"] = index = self._index("FLAT", {})
             for name in asked_for:
                 index.add_index(name, index_type="INVERTED")
-        self._call("create_collection", collection, schema=schema, consistency_level=STRONG, **how)
+        self._call(
+            "create_collection", collection, schema=schema, consistency_level=STRONG, **indexes
+        )
 
     def build(self, collection: str, kind: str, parameters: Mapping[str, int]) -> None:
         """Index the rows of a collection that was made without, and load it; waits for it."""
@@ -170,17 +172,17 @@ class Server:
         the right to write: Lite may lose what others write meanwhile, and readers do not see what
         is on its way.
         """
-        if self._is_lite():
+        if self._is_lite:
             self._call("flush", collection)
 
+    @functools.cached_property
     def _is_lite(self) -> bool:
-        if self._lite is None:
-            self._lite = self.address.file is not None
-            if not self._lite:
-                with contextlib.suppress(GalleryError):  # who does not say so is none
-                    version = self._again(lambda: self._client.get_server_version(timeout=CALL_S))
-                    self._lite = str(version).startswith("milvus_lite")
-        return self._lite
+        if self.address.file is not None:
+            return True
+        with contextlib.suppress(GalleryError):
+            version = self._again(lambda: self._client.get_server_version(timeout=CALL_S))
+            return str(version).startswith("milvus_lite")
+        return False  # who does not say so is none
 
     def rows(
         self,
