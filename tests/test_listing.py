@@ -270,3 +270,18 @@ def test_folders_are_told_apart_where_their_entries_have_no_numbers(tmp_path):
     assert [photo.path for photo in found.photos] == [b"a/2.jpg", b"a/b/c/1.jpg", b"d/3.jpg"]
     (circle,) = found.skipped
     assert circle.reason == "is a link that leads back to a folder it lies in"
+
+
+def test_a_root_that_vanishes_as_it_was_looked_into(tmp_path):
+    write_photo(tmp_path / "root" / "sub" / "a.jpg", 1)
+    write_photo(tmp_path / "root" / "b.jpg", 2)
+
+    def look(folder):
+        entries = scan(folder)
+        if folder == os.fsencode(tmp_path / "root"):
+            (tmp_path / "root").rename(tmp_path / "away")
+        return entries
+
+    listing = find(os.fsencode(tmp_path / "root"), scan=look)
+    assert listing.photos == []
+    assert listing.unseen == [b"b.jpg", b"sub"]  # so nothing of it counts as gone

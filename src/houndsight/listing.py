@@ -105,6 +105,7 @@ def find(root: bytes, *, leave_out_with: bytes | None = None, scan: Scan = scan)
     if archives.is_archive(root):
         return _among(archives.members(root), root, leave_out_with)
     try:
+        info = os.stat(root)
         entries = scan(root)
     except FileNotFoundError:
         raise InputError(
@@ -118,7 +119,6 @@ def find(root: bytes, *, leave_out_with: bytes | None = None, scan: Scan = scan)
         ) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", path=root) from error
-    info = os.stat(root)
     walk = _Walk(root, leave_out_with, scan)
     walk.folder(b"", entries, {(info.st_dev, info.st_ino)})
     walk.listing.photos.sort(key=lambda found: found.path)
