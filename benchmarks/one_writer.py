@@ -1,6 +1,6 @@
 """What one writer takes in: photos a second into a folder and into Milvus Lite, by size of commit.
 
-    python benchmarks/one_writer.py [--rows 2048] [--rounds 3] [--batches 16 32 256 1024]
+    python benchmarks/one_writer.py [--rows 2048] [--rounds 3] [--batches 16 32 64 256 1024]
 
 Vectors of 2,048 numbers and thumbnails of 11 kB are prepared; what is timed is what indexing on a
 cluster does with them: `Gallery.add` and what it has committed with it, into a new gallery. Milvus
@@ -78,7 +78,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 256, 1024])
+    parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 64, 256, 1024])
     options = parser.parse_args()
     vectors = np.random.default_rng(0).standard_normal((options.rows, DIM)).astype(np.float32)
     rates = {}

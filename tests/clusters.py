@@ -24,10 +24,10 @@ ATTEMPTS = 4
 def decoding(cluster, shaper):
     """Return a cluster as an engine of `index` that decodes otherwise."""
 
-    def stream(embedder, reader, work):
-        return cluster.stream(embedder, replace(reader, shaper=shaper), work)
+    def taken(embedder, reader, work, taking):
+        return cluster.taken(embedder, replace(reader, shaper=shaper), work, taking)
 
-    return SimpleNamespace(scan=cluster.scan, stream=stream)
+    return SimpleNamespace(scan=cluster.scan, taken=taken)
 
 
 def missing():

@@ -1,5 +1,6 @@
 """Indexing on a Ray cluster of three node processes on this machine."""
 
+import contextlib
 import io
 import os
 import pickle
@@ -9,8 +10,10 @@ import stat
 import sys
 import threading
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,15 +24,19 @@ from houndsight import Embedder, Gallery, cli, extras, index
 from houndsight.ahead import gathered
 from houndsight.cli.console import index_bar
 from houndsight.cluster import BLOCK, IN_FLIGHT, RayCluster
+from houndsight.cluster.engine import WRITTEN
 from houndsight.cluster.folders import answered, looked_into
-from houndsight.cluster.worker import Job
-from houndsight.errors import ClusterError, InputError
+from houndsight.cluster.rows import Answer, answers_packed, packed
+from houndsight.cluster.worker import Job, Writer
+from houndsight.errors import ClusterError, GalleryError, InputError
 from houndsight.gallery import find_photos
 from houndsight.indexing import Progress
 from houndsight.listing import scan
 from houndsight.reading import Read, Reader
 from houndsight.shaping import shaped
-from milvus_servers import needs_milvus, serving
+from houndsight.stores.address import located
+from houndsight.types import Found
+from milvus_servers import needs_milvus, serving, started
 from networks import MEAN, STD, save
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
@@ -179,24 +186,97 @@ def shaped_by_one_who_dies(mark, data, path, shape):
     return shaped(data, path, shape)
 
 
+class Mortal(Writer):
+    """One who writes, and whose process ends once, when a commit is done and not yet told."""
+
+    mark = ""
+
+    def __call__(self, block):
+        done = super().__call__(block)
+        if not os.path.exists(self.mark):
+            Path(self.mark).write_text(self.order.place)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+
 @needs_milvus
-def test_what_a_worker_did_twice_is_in_milvus_once(cluster, tmp_path):
+def test_what_was_done_twice_is_in_milvus_once(cluster, tmp_path, monkeypatch):
+    """A node takes the rows in: a worker dies, and then the one who writes."""
     for n in range(120):
         write_photo(tmp_path / "photos" / f"{n}.jpg", n, (96, 80))
+    (tmp_path / "photos" / "bad.jpg").write_text("no photo")
     embedder = Embedder.load("efficientnet-lite0")
     index(tmp_path / "photos", tmp_path / "here", embedder=embedder)
-    mark = tmp_path / "died"
+    mark, other = tmp_path / "died", tmp_path / "wrote and died"
+    monkeypatch.setattr(
+        "houndsight.cluster.engine.Writer", type("Ending", (Mortal,), {"mark": str(other)})
+    )
+    told = []
     with serving(tmp_path / "milvus") as port, RayCluster(cluster.address) as ray_cluster:
         engine = decoding(ray_cluster, partial(shaped_by_one_who_dies, str(mark)))
         there = f"milvus://127.0.0.1:{port}/there"
-        report = index(tmp_path / "photos", there, embedder=embedder, engine=engine)
+        report = index(
+            tmp_path / "photos", there, embedder=embedder, engine=engine, progress=told.append
+        )
         assert mark.exists()
-        assert report.new == ray_cluster.received == 120
-        assert 0 <= ray_cluster.embedded.total() - 120 <= 2 * IN_FLIGHT * BLOCK
+        assert other.read_text() == there
+        assert report.new == report.embedded == ray_cluster.received == 120
+        assert isinstance(report.embedded, int)  # which JSON takes, and not NumPy's
+        (skipped,) = report.skipped
+        assert " (on " in skipped.reason
+        assert told[-1].done == 121
+        assert 0 <= ray_cluster.embedded.total() - 120 <= 2 * IN_FLIGHT * BLOCK + WRITTEN
         assert same(tmp_path / "here", there) == 120
         with Gallery(there) as gallery:
             thumbnails = [gallery._thumbnail_path(item.digest) for item in gallery.items()]
+            assert gallery.indexing() is None
         assert all(path.read_bytes().startswith(b"\xff\xd8") for path in thumbnails)
+
+        # A change and a rename, of which only this machine knows by what was listed.
+        monkeypatch.undo()
+        for place in (tmp_path / "here", there):
+            with Gallery(place) as gallery:
+                gallery.set_labels({gallery.items()[0].id: "mine"}, source="user")
+        (tmp_path / "photos" / "1.jpg").rename(tmp_path / "photos" / "one.jpg")
+        write_photo(tmp_path / "photos" / "2.jpg", 500, (96, 80))
+        here = index(tmp_path / "photos", tmp_path / "here")
+        again = index(tmp_path / "photos", there, engine=ray_cluster)
+        for report in (here, again):
+            assert (report.renamed, report.changed, report.new, report.removed) == (1, 1, 0, 0)
+        assert same(tmp_path / "here", there) == 120
+
+
+class Alone(Writer):
+    """One who writes, and whose server goes away after the first commit."""
+
+    server = 0
+
+    def __call__(self, block):
+        done = super().__call__(block)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.server, signal.SIGKILL)
+        return done
+
+
+@needs_milvus
+def test_a_server_that_goes_away_is_told_by_the_node_that_writes(cluster, tmp_path, monkeypatch):
+    for n in range(100):
+        write_photo(tmp_path / "photos" / f"{n}.jpg", n, (96, 80))
+    process, port = started(tmp_path / "milvus")
+    ending = type("Ending", (Alone,), {"server": process.pid})
+    monkeypatch.setattr("houndsight.cluster.engine.Writer", ending)
+    told = r"^milvus://127.0.0.1:\d+/there: there is no answer .* \(on [\d.]+\S*\)\. Check that "
+    try:
+        with RayCluster(cluster.address) as engine, pytest.raises(GalleryError, match=told):
+            index(
+                tmp_path / "photos",
+                f"milvus://127.0.0.1:{port}/there",
+                embedder=Embedder.load("efficientnet-lite0"),
+                engine=engine,
+            )
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
@@ -295,8 +375,20 @@ def test_a_folder_that_cannot_be_read_is_told_as_here(tmp_path):
     assert isinstance(told[gone], FileNotFoundError)
 
 
-def test_rows_that_come_twice_count_once(monkeypatch):
-    """A block that was made again as its node was lost, though the first had come already."""
+class Blocks:
+    """What comes of a dataset of four files: some a second time, as their node was lost."""
+
+    def __init__(self, columns):
+        self.columns = columns
+
+    def iter_batches(self, **_):
+        for some in ([0, 1], [0, 1, 2], [1, 2, 3]):
+            yield self.columns(np.array(some), some)
+
+
+@pytest.fixture
+def unplugged(monkeypatch):
+    """A cluster on which nothing runs."""
 
     class Desk:
         class counts:
@@ -305,23 +397,71 @@ def test_rows_that_come_twice_count_once(monkeypatch):
     cluster = RayCluster.__new__(RayCluster)
     cluster._ray = type("Ray", (), {"get": staticmethod(dict)})
     cluster.received = 0
-    embedder = fake_embedder()
-
-    def rows(work, *_):
-        row = [(n, Read(found), np.full(3, n, np.float32)) for n, found in enumerate(work)]
-        yield row[:2]
-        yield row[:3]
-        yield row[1:]
-
-    monkeypatch.setattr(cluster, "_room", lambda: ({}, 1))
-    monkeypatch.setattr(cluster, "_desk", lambda job: Desk)
-    monkeypatch.setattr(cluster, "_rows", rows)
+    monkeypatch.setattr(cluster, "_desk", lambda *_: Desk)
     monkeypatch.setattr("houndsight.cluster.engine.Job", lambda *_: None)
-    work = list(range(4))
-    came = [one for batch in cluster.stream(embedder, None, work) for one in batch]
-    assert [read.found for read, _ in came] == work
-    assert cluster.received == 4
-    assert cluster.embedded.total() == 6
+    monkeypatch.setattr("houndsight.cluster.engine.Order", lambda *_: None)
+    return cluster
+
+
+def taking(place, fresh=2):
+    """Return what takes photos into a gallery that is nowhere; what it is given is kept."""
+    given, thumbnails = [], {}
+    gallery = SimpleNamespace(place=place, keep_thumbnail=thumbnails.__setitem__)
+
+    def all_of(batches):
+        for batch in batches:
+            given.extend(batch)
+            yield Counter()
+
+    terms = SimpleNamespace(fresh=fresh)
+    return SimpleNamespace(
+        gallery=gallery, terms=terms, all_of=all_of, given=given, thumbnails=thumbnails
+    )
+
+
+def test_rows_that_come_twice_count_once(unplugged, monkeypatch, tmp_path):
+    """A block that was made again as its node was lost, though the first had come already."""
+    work = [Found(b"%d.jpg" % n, n, n, n) for n in range(4)]
+
+    def columns(numbers, some):
+        rows = [(Read(work[n], reason="odd" if n == 3 else None), np.full(3, n)) for n in some]
+        return packed(numbers, rows, "there")
+
+    monkeypatch.setattr(unplugged, "_made", lambda *_: Blocks(columns))
+    into = taking(tmp_path)
+    assert len(list(unplugged.taken(None, None, work, into))) > 0
+    assert [read.found for read, _ in into.given] == work
+    assert [read.reason for read, _ in into.given] == [None] * 3 + ["odd (on there)"]
+    np.testing.assert_array_equal([v for _, v in into.given], [[n] * 3 for n in range(4)])
+    assert unplugged.received == 4
+    assert unplugged.embedded.total() == 6
+
+
+def test_what_a_lost_writer_had_written_is_told_as_what_it_was(unplugged, monkeypatch):
+    """The second time a photo is there already."""
+
+    def columns(numbers, some):
+        made = [Answer("unchanged", n != 2, bytes([n]), b"jpeg"[: 4 * (n > 0)]) for n in some]
+        return answers_packed(numbers, made)
+
+    monkeypatch.setattr(unplugged, "_made", lambda *_: None)
+    monkeypatch.setattr(unplugged, "_written", lambda *_: Blocks(columns))
+    into = taking(located("milvus://10.0.0.1/dogs"))
+    done = sum(unplugged.taken(None, None, range(4), into), Counter())
+    assert done == {"new": 2, "changed": 2, "embedded": 3}
+    assert unplugged.received == 3
+    assert into.thumbnails == {bytes([n]): b"jpeg" for n in (1, 2, 3)}
+
+
+def test_what_the_writer_cannot_do_is_told(unplugged, monkeypatch):
+    def columns(numbers, some):
+        return answers_packed(numbers, [Answer("", fault="is full", remedy="Buy more")] * len(some))
+
+    monkeypatch.setattr(unplugged, "_made", lambda *_: None)
+    monkeypatch.setattr(unplugged, "_written", lambda *_: Blocks(columns))
+    into = taking(located("milvus://10.0.0.1/dogs"))
+    with pytest.raises(GalleryError, match=r"^milvus://10.0.0.1/dogs: is full. Buy more$"):
+        list(unplugged.taken(None, None, range(4), into))
 
 
 def test_what_waits_comes_as_one():

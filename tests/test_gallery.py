@@ -190,11 +190,16 @@ def test_rename_edit_and_relabel_keep_the_id(gallery, tmp_path):
     gallery.add(root, [entry("a.jpg", one, "x")])
     (item,) = gallery.items()
     renamed = replace(entry("b.jpg", None, "y"), digest=item.digest)
-    assert gallery.add(root, [renamed], loose={item.id}) == {"renamed": 1}
+    other = replace(entry("c.jpg", None, "y"), digest=item.digest)
+    loose = {item.id: (item.path, item.digest)}
+    # The first of two that might be it is it; from then on it is as it was no more.
+    assert gallery.add(root, [renamed], loose=loose) == ["renamed"]
+    assert gallery.add(root, [other], loose=loose) == ["new"]
+    gallery.remove([found.id for found in gallery.items() if found.path == b"c.jpg"])
     (after,) = gallery.items()
     assert (after.id, after.path, after.label) == (item.id, b"b.jpg", "y")
     edited = entry("b.jpg", two, "y", digest=b"e" * 32)
-    assert gallery.add(root, [edited]) == {"changed": 1}
+    assert gallery.add(root, [edited]) == ["changed"]
     (after,) = gallery.items()
     assert after.id == item.id
     assert np.array_equal(gallery.vectors([after]).values[0], np.float32(two))

@@ -6,21 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol
 
 from houndsight import images, remote
 from houndsight.embedder import Embedder
 from houndsight.errors import ImageError, InputError, printable
-from houndsight.gallery import Entry, Gallery, Root, find_photos, inside
-from houndsight.labels import Labeller, labeller
+from houndsight.gallery import Gallery, Root, find_photos, inside
+from houndsight.labels import labeller
 from houndsight.listing import Listing, Scan, scan
-from houndsight.reading import Read, Reader
+from houndsight.reading import Reader
+from houndsight.taking import Batches, Taking, Terms
 from houndsight.types import Found, Item, Skipped
 
-__all__ = ["HERE", "Batches", "Engine", "Here", "IndexReport", "Progress", "index"]
+__all__ = ["HERE", "Engine", "Here", "IndexReport", "Progress", "index"]
 
 # Photos after which what makes searches quick is brought up to date.
 TIDY = 4096
@@ -76,22 +74,21 @@ class IndexReport:
 class _Plan:
     """What is to be done with a listing.
 
+    Of `work` the first `fresh` files are at paths that were not known.
     `touched` are size and time of files that have an item's bytes but another time; `gone`
-    are live items whose files are not there, `loose` all items whose photo may be found under
-    another path: those, those with other bytes, and those of the user's removals that are gone.
+    are live items whose files are not there, `loose` path and digest of all items whose photo may
+    be found under another path: those, those with other bytes, and those of the user's removals
+    that are gone.
     """
 
     work: list[Found]
+    fresh: int
     unchanged: list[Item]
     touched: dict[int, tuple[int, int]]
     gone: list[Item]
-    loose: set[int]
+    loose: dict[int, tuple[bytes, bytes]]
     left_out: int
     still_skipped: set[bytes]
-
-
-# In batches, what was read of each file with its vector (dim,), or None where that has no pixels.
-Batches: TypeAlias = Generator[list[tuple[Read, NDArray[np.float32] | None]]]
 
 
 class Engine(Protocol):
@@ -101,8 +98,10 @@ class Engine(Protocol):
         """Return what looks into a folder and those below it."""
         ...
 
-    def stream(self, embedder: Embedder, reader: Reader, work: list[Found]) -> Batches:
-        """Read and embed files; they come back in any order."""
+    def taken(
+        self, embedder: Embedder, reader: Reader, work: list[Found], taking: Taking
+    ) -> Generator[Counter[str]]:
+        """Read, embed and take in files, in any order; yields what was done, as `Taking` does."""
         ...
 
 
@@ -117,6 +116,12 @@ class Here:
         """Read and embed files, in order."""
         with closing(reader.sources(work)) as sources:
             yield from embedder.stream(sources, reader)
+
+    def taken(
+        self, embedder: Embedder, reader: Reader, work: list[Found], taking: Taking
+    ) -> Generator[Counter[str]]:
+        """Read and embed files, and take in batch by batch, in order."""
+        return taking.all_of(self.stream(embedder, reader, work))
 
 
 HERE = Here()
@@ -215,8 +220,8 @@ def index(
                 made = load()
                 reader = Reader(root.place, made.preprocessing, library.digests())
                 tidied = 0
-                taking = _Taking(library, root, plan, label_of, source, restore, started)
-                for done in taking.all_of(engine.stream(made, reader, plan.work)):
+                terms = Terms(root, plan.fresh, plan.loose, restore, label_of, source)
+                for done in engine.taken(made, reader, plan.work, Taking(library, terms)):
                     counts += done
                     if counts["embedded"] - tidied >= TIDY:
                         library.tidy()
@@ -224,8 +229,12 @@ def index(
                     if progress is not None:
                         committed = sum(counts[kind] for kind in _KINDS)
                         progress(Progress(committed, len(plan.work), time.monotonic() - started))
-            # What was found under another path meanwhile is loose no more.
-            gone = [item.id for item in plan.gone if item.id in plan.loose]
+            # What was found under another path meanwhile is no more as it was.
+            gone = [
+                item.id
+                for item in library.items({item.id for item in plan.gone})
+                if (item.path, item.digest) == plan.loose[item.id]
+            ]
             removed = library.remove([*gone, *_spoilt(library, root)], by="index").count
             library.tidy()
         return IndexReport(
@@ -295,7 +304,7 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
     by_path = {item.path: item for item in items if item.removed == "user" and not restore}
     by_path |= {item.path: item for item in items if item.removed is None}
     remembered = gallery.unchanged_skips(root)
-    plan = _Plan([], [], {}, [], set(), 0, set())
+    plan = _Plan([], 0, [], {}, [], {}, 0, set())
     left_out = 0
     changed: list[tuple[bytes | None, Found]] = []
     for found in listing.photos:
@@ -311,7 +320,7 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
             if digest != item.digest:
                 changed.append((digest, found))
                 if digest is not None:
-                    plan.loose.add(item.id)
+                    plan.loose[item.id] = (item.path, item.digest)
             elif item.removed is None:
                 plan.unchanged.append(item)
             else:
@@ -320,6 +329,7 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
                 plan.touched[item.id] = now
     # A disk with a head reads quicker when it need not go to and fro.
     plan.work.sort(key=lambda found: found.position)
+    fresh = len(plan.work)
     # New paths first, then known bytes, then new bytes: so nothing that is needed is overwritten.
     known = gallery.digests() if changed else set()
     plan.work.extend(found for _, found in sorted(changed, key=lambda pair: pair[0] not in known))
@@ -329,10 +339,10 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
     unseen = tuple(os.path.join(folder, b"") for folder in listing.unseen)
     for path, item in by_path.items():
         if path not in there and not path.startswith(unseen):
-            plan.loose.add(item.id)
+            plan.loose[item.id] = (item.path, item.digest)
             if item.removed is None:
                 plan.gone.append(item)
-    return replace(plan, left_out=left_out)
+    return replace(plan, fresh=fresh, left_out=left_out)
 
 
 def _digest(path: bytes) -> bytes | None:
@@ -347,62 +357,3 @@ def _spoilt(gallery: Gallery, root: Root) -> list[int]:
     """Return the live items whose files were read, but are no photos any more."""
     paths = list(gallery.unchanged_skips(root))
     return [item.id for item in gallery.store.at(root.number, paths) if item.removed is None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Taking:
-    """Takes in what was read and embedded."""
-
-    gallery: Gallery
-    root: Root
-    plan: _Plan
-    label_of: Labeller
-    source: str | None
-    restore: bool
-    started: float
-
-    def all_of(self, batches: Batches) -> Generator[Counter[str]]:
-        """Store batch by batch; yields what each commit has done."""
-        at = 0
-        with closing(batches):
-            for batch in batches:
-                entries = [self._entry(read, vector) for read, vector in batch]
-                retry = {
-                    os.path.join(self.root.place, read.found.path): (
-                        read.found.size,
-                        read.found.mtime_ns,
-                    )
-                    for read, _ in batch
-                    if read.reason is not None and not read.passing
-                }
-                at += len(batch)
-                with self.gallery.store.transaction():
-                    done = self.gallery.add(
-                        self.root,
-                        entries,
-                        loose=self.plan.loose,
-                        restore=self.restore,
-                        retry=retry,
-                    )
-                    seconds = time.monotonic() - self.started
-                    self.gallery.tell_indexing(at, len(self.plan.work), seconds)
-                done["embedded"] = sum(vector is not None for _, vector in batch)
-                yield done
-
-    def _entry(self, read: Read, vector: NDArray[np.float32] | None) -> Entry | Skipped:
-        found = read.found
-        if read.reason is not None:
-            return Skipped(os.path.join(self.root.place, found.path), read.reason)
-        label = self.label_of(found.path)
-        return Entry(
-            path=found.path,
-            label=label,
-            label_source=self.source if label else None,
-            digest=read.digest,
-            size=read.size,
-            mtime_ns=read.mtime_ns,
-            width=read.width,
-            height=read.height,
-            vector=vector,
-            thumbnail=read.thumbnail,
-        )

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from houndsight.embedder import Embedder
-from houndsight.indexing import HERE, Batches, Here
+from houndsight.indexing import HERE, Here
 from houndsight.isolation import Limits, Workers
 from houndsight.isolation.workers import COMMAND
 from houndsight.reading import Reader
+from houndsight.taking import Batches
 from houndsight.types import Found
 
 __all__ = ["Isolated"]

@@ -5,30 +5,24 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from houndsight.ahead import gathered
 from houndsight.cluster.folders import Entries, answered, look_into, looked_into
-from houndsight.cluster.rows import unpacked
-from houndsight.cluster.worker import Desk, Job, Worker
+from houndsight.cluster.rows import Answer, answers, unpacked
+from houndsight.cluster.worker import Desk, Job, Order, Worker, Writer
 from houndsight.embedder import Embedder
-from houndsight.errors import ClusterError, HoundsightError
+from houndsight.errors import ClusterError, GalleryError, HoundsightError
 from houndsight.extras import library
 from houndsight.gallery import GALLERY_MARK
 from houndsight.listing import Entry, Scan, scan
-from houndsight.reading import Read, Reader
+from houndsight.reading import Reader
+from houndsight.stores.address import Address
+from houndsight.taking import Batches, Taking
 from houndsight.types import Found
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from houndsight.indexing import Batches
-
-    Rows = list[tuple[int, Read, NDArray[np.float32] | None]]
 
 __all__ = ["BLOCK", "IN_FLIGHT", "RayCluster"]
 
@@ -41,6 +35,10 @@ IN_FLIGHT = 2
 # Blocks that may wait here for who writes. All that wait are written with one commit: in a store
 # that is far away a commit costs about the same however much it holds.
 WAITING = 64
+# Rows that a node takes into a server's gallery with one commit.
+WRITTEN = 64
+# Of a CPU, for the one who does.
+WRITING = 0.1
 # Of a CPU, for each worker. The rest is room for what Ray has to do on the node: without it, what
 # was lost with another node is never made again.
 SHARE = 0.8
@@ -48,6 +46,8 @@ SHARE = 0.8
 FOLDERS = 16
 # How long a head may take to answer.
 KNOCK_S = 10
+
+T = TypeVar("T")
 
 
 class RayCluster:
@@ -65,7 +65,7 @@ class RayCluster:
         Photos that went through a network so far, by node: those that were embedded once more, as
         a node or a worker was lost, are counted each time.
     received
-        Photos of which the vector came back.
+        Photos of which the vector came back, or was taken in by a node.
 
     Raises
     ------
@@ -158,40 +158,90 @@ class RayCluster:
                 found |= answered(block)
         return found
 
-    def stream(self, embedder: Embedder, reader: Reader, work: list[Found]) -> Batches:
-        """Read and embed files on the cluster; see `houndsight.indexing.Engine`.
+    def taken(
+        self, embedder: Embedder, reader: Reader, work: list[Found], taking: Taking
+    ) -> Generator[Counter[str]]:
+        """Read, embed and take in files; see `houndsight.indexing.Engine`.
 
-        Batches come as they are done, in any order; every file in one of them, and only once.
+        Rows go from the workers straight to a server of Milvus: one of the nodes takes them in.
+        Into any other gallery this process does. Either way every file is counted once.
 
         Raises
         ------
         ClusterError
             If the cluster has no CPU, or Ray gives up.
+        GalleryError
+            If nothing can be written into the gallery.
         """
-        kind, workers = self._room()
-        desk = self._desk(Job(embedder, reader))
-        missing = set(range(len(work)))
-        with closing(gathered(self._rows(work, desk, kind, workers), most=WAITING)) as taking:
-            for rows in taking:
-                batch = []
-                for n, read, vector in rows:
+        place = taking.gallery.place
+        server = place if isinstance(place, Address) and place.server else None
+        order = None if server is None else Order(taking.gallery, taking.terms)
+        desk = self._desk(Job(embedder, reader), order)
+        made = self._made(work, desk)
+        if server is None:
+            return taking.all_of(self._batches(self._once(made, unpacked, len(work), desk)))
+        written = self._written(made, desk, server)
+        return self._answered(self._once(written, answers, len(work), desk), taking)
+
+    def _batches(self, coming: Generator[list[tuple[int, Any]]]) -> Batches:
+        """Yield what was read and embedded."""
+        with closing(coming):
+            for some in coming:
+                batch = [row for _, row in some]
+                self.received += sum(vector is not None for _, vector in batch)
+                yield batch
+
+    def _answered(
+        self, coming: Generator[list[tuple[int, Answer]]], taking: Taking
+    ) -> Generator[Counter[str]]:
+        """Yield what the one who writes has done; thumbnails are kept here."""
+        with closing(coming):
+            for some in coming:
+                done: Counter[str] = Counter()
+                for n, answer in some:
+                    if answer.fault:
+                        raise GalleryError(
+                            answer.fault, path=taking.gallery.place, remedy=answer.remedy or None
+                        )
+                    kind = answer.kind
+                    if kind == "unchanged":  # it was written, and who did was lost before saying so
+                        kind = "new" if n < taking.terms.fresh else "changed"
+                    done[kind] += 1
+                    done["embedded"] += answer.embedded
+                    if answer.thumbnail:
+                        taking.gallery.keep_thumbnail(answer.digest, answer.thumbnail)
+                self.received += done["embedded"]
+                yield done
+
+    def _once(
+        self, blocks: Any, read: Callable[[Any], list[T]], count: int, desk: Any
+    ) -> Generator[list[tuple[int, T]]]:
+        """Yield what comes of files, each with its number and once, in any order."""
+
+        def come() -> Generator[list[tuple[int, T]]]:
+            with _told():
+                for one in blocks.iter_batches(batch_size=None, batch_format="numpy"):
+                    yield list(zip(one["n"].tolist(), read(one), strict=True))
+
+        missing = set(range(count))
+        with closing(gathered(come(), most=WAITING)) as coming:
+            for some in coming:
+                rows = []
+                for n, row in some:
                     if n in missing:
                         missing.remove(n)
-                        batch.append((read, vector))
-                self.received += sum(vector is not None for _, vector in batch)
+                        rows.append((n, row))
                 with _told():
                     self.embedded = Counter(self._ray.get(desk.counts.remote()))
-                yield batch
+                yield rows
         if missing:
             raise ClusterError(
-                f"{len(missing):,} of {len(work):,} photos did not come back from the cluster",
+                f"{len(missing):,} of {count:,} photos did not come back from the cluster",
                 remedy="Run the command again: it goes on where it was",
             )
 
-    def _rows(
-        self, work: list[Found], desk: Any, kind: dict[str, Any], workers: int
-    ) -> Generator[Rows]:
-        """Yield what was made of files, each with its number in `work`."""
+    def _made(self, work: list[Found], desk: Any) -> Any:
+        """Return what workers make of files: a dataset of rows."""
         data = self._ray.data
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
@@ -199,10 +249,11 @@ class RayCluster:
         context.execution_options.preserve_order = False
         # A block that is lost with its node is made again; a photo that is at fault says so itself.
         context.max_errored_blocks = 0
+        kind, workers = self._room()
         block = GPU_BLOCK if "num_gpus" in kind else BLOCK
         count = max(1, -(-len(work) // block))
         workers = min(workers, count)
-        blocks = data.from_items(
+        return data.from_items(
             [{"n": n, **asdict(found)} for n, found in enumerate(work)],
             override_num_blocks=count,
         ).map_batches(
@@ -219,18 +270,33 @@ class RayCluster:
             ),
             **kind,
         )
-        with _told():
-            for one in blocks.iter_batches(batch_size=None, batch_format="numpy"):
-                yield [(n, *unpacked(work[n], one, at)) for at, n in enumerate(one["n"].tolist())]
 
-    def _desk(self, job: Job) -> Any:
-        """Return an actor on this machine, so that no other node takes it along."""
-        here = self._ray.get_runtime_context().get_node_id()
-        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            here, soft=False
+    def _written(self, made: Any, desk: Any, place: Address) -> Any:
+        """Return what becomes of rows that a node takes into a gallery: a dataset of answers."""
+        where = {"num_cpus": WRITING}
+        if place.loopback:
+            where = {"num_cpus": 0, "scheduling_strategy": self._here()}
+        return made.map_batches(
+            Writer,
+            batch_size=WRITTEN,
+            fn_constructor_args=(desk,),
+            # One, as one at a time can write, and fewer commits with more in each are quicker.
+            compute=self._ray.data.ActorPoolStrategy(
+                size=1, max_tasks_in_flight_per_actor=IN_FLIGHT
+            ),
+            **where,
         )
-        desk = self._ray.remote(num_cpus=0, scheduling_strategy=strategy)(Desk)
-        return desk.remote(self._ray.put(job))
+
+    def _desk(self, job: Job, order: Order | None) -> Any:
+        """Return an actor on this machine, so that no other node takes it along."""
+        desk = self._ray.remote(num_cpus=0, scheduling_strategy=self._here())(Desk)
+        return desk.remote(self._ray.put(job), self._ray.put(order))
+
+    def _here(self) -> Any:
+        """Return what keeps an actor on this machine."""
+        return self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            self._ray.get_runtime_context().get_node_id(), soft=False
+        )
 
     def _room(self) -> tuple[dict[str, Any], int]:
         """Return what each worker takes of a node, and how many workers there may be."""

@@ -1,26 +1,52 @@
-"""Rows of what workers have read and embedded, as columns on their way to who writes."""
+"""Rows of what workers have read and embedded, as columns on their way to who takes them in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.reading import Read
+from houndsight.taking import Batch
 from houndsight.types import Found
 
-__all__ = ["packed", "unpacked"]
+__all__ = ["Answer", "answers", "answers_packed", "packed", "unpacked"]
+
+Block = dict[str, NDArray[Any]]
 
 
-def packed(
-    numbers: NDArray[np.int64], done: list[tuple[Read, NDArray[np.float32] | None]], node: str
-) -> dict[str, Any]:
+class Answer(NamedTuple):
+    """What has become of a photo that a node took in.
+
+    Attributes
+    ----------
+    kind
+        What has happened to it, as `Gallery.add` tells.
+    embedded
+        Whether it went through the network.
+    digest, thumbnail
+        What the thumbnail's file is called by, and the JPEG; empty where there is none.
+    fault, remedy
+        Why it could not be taken in, and what to do; empty where it was.
+    """
+
+    kind: str
+    embedded: bool = False
+    digest: bytes = b""
+    thumbnail: bytes = b""
+    fault: str = ""
+    remedy: str = ""
+
+
+def packed(numbers: NDArray[np.int64], done: Batch, node: str) -> Block:
     """Put what was read into columns; bytes are kept as such, None as what is empty."""
     reads = [read for read, _ in done]
     return {
         "n": numbers,
+        "path": _objects(read.found.path for read in reads),
+        "listed": np.array([_listed(read.found) for read in reads], np.int64).reshape(-1, 3),
         "digest": _objects(read.digest for read in reads),
         "size": np.array([read.size for read in reads], np.int64),
         "mtime_ns": np.array([read.mtime_ns for read in reads], np.int64),
@@ -35,20 +61,26 @@ def packed(
     }
 
 
-def _objects(values: Iterator[Any]) -> NDArray[np.object_]:
+def _listed(found: Found) -> tuple[int, int, int]:
+    return found.size, found.mtime_ns, found.position
+
+
+def _objects(values: Iterable[Any]) -> NDArray[np.object_]:
     listed = list(values)
     column = np.empty(len(listed), object)
     column[:] = listed
     return column
 
 
-def unpacked(
-    found: Found, block: dict[str, NDArray[Any]], at: int
-) -> tuple[Read, NDArray[np.float32] | None]:
-    """Return what `packed` put into a row."""
-    row = {name: column[at] for name, column in block.items()}
+def unpacked(block: Block) -> Batch:
+    """Return what `packed` put into columns."""
+    count = len(block["n"])
+    return [_row({name: column[at] for name, column in block.items()}) for at in range(count)]
+
+
+def _row(row: dict[str, Any]) -> tuple[Read, NDArray[np.float32] | None]:
     read = Read(
-        found,
+        Found(bytes(row["path"]), *row["listed"].tolist()),
         bytes(row["digest"]),
         size=int(row["size"]),
         mtime_ns=int(row["mtime_ns"]),
@@ -60,3 +92,15 @@ def unpacked(
     )
     vector = np.frombuffer(row["vector"], "<f4").astype(np.float32) if row["vector"] else None
     return read, vector
+
+
+def answers_packed(numbers: NDArray[np.int64], done: Iterable[Answer]) -> Block:
+    """Put answers into columns."""
+    columns = zip(*done, strict=True)
+    return {"n": numbers} | dict(zip(Answer._fields, map(_objects, columns), strict=True))
+
+
+def answers(block: Block) -> list[Answer]:
+    """Return what `answers_packed` put into columns."""
+    columns = (block[name].tolist() for name in Answer._fields)
+    return [Answer(*row) for row in zip(*columns, strict=True)]

@@ -1,20 +1,25 @@
-"""What runs on the nodes of a cluster: one network for each CPU or GPU."""
+"""What runs on the nodes of a cluster: one network for each CPU or GPU, and one who writes."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from houndsight.cluster.rows import packed
+from houndsight.cluster.rows import Answer, answers_packed, packed, unpacked
 from houndsight.embedder import Embedder
+from houndsight.errors import HoundsightError
+from houndsight.gallery import Gallery
 from houndsight.reading import Reader
 from houndsight.runtime import OnnxRuntime
+from houndsight.stores.address import TOKEN
+from houndsight.taking import Taking, Terms
 from houndsight.types import Found
 
-__all__ = ["Desk", "Job", "Worker"]
+__all__ = ["Desk", "Job", "Order", "Worker", "Writer"]
 
 
 class Job:
@@ -33,16 +38,30 @@ class Job:
         return Embedder.reopen(self.settings, network=self.network, runtime=runtime)
 
 
-class Desk:
-    """Hands out the job, and counts photos that went through a network, by node."""
+class Order:
+    """What the one who writes needs: where the gallery is, and how photos are taken in."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, gallery: Gallery, terms: Terms) -> None:
+        self.place = os.fspath(gallery.place)
+        self.token = os.environ.get(TOKEN, "")
+        self.terms = terms
+
+
+class Desk:
+    """Hands out what is to be done, and counts photos that went through a network, by node."""
+
+    def __init__(self, job: Job, order: Order | None) -> None:
         self.given = job
+        self.ordered = order
         self.by_node: Counter[str] = Counter()
 
     def job(self) -> Job:
-        """Return what is to be done."""
+        """Return what is to be read and embedded."""
         return self.given
+
+    def order(self) -> Order | None:
+        """Return where it is to be written; None where no node does that."""
+        return self.ordered
 
     def add(self, node: str, photos: int) -> None:
         """Count photos."""
@@ -79,6 +98,43 @@ class Worker:
         ]
         self.desk.add.remote(self.node, sum(vector is not None for _, vector in done))
         return packed(block["n"], done, self.node)
+
+
+class Writer:
+    """Takes into a gallery on a server what workers have made; Ray calls it with rows."""
+
+    def __init__(self, desk: Any) -> None:
+        import ray
+
+        self.order: Order = ray.get(desk.order.remote())
+        self.node = _name(ray, ray.get_runtime_context().get_node_id())
+        self.taking: Taking | None = None
+
+    def __call__(self, block: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        """Return columns of what has become of a block's photos, once they are in the gallery."""
+        batch = unpacked(block)
+        try:
+            kinds = self._taking().take([(replace(read, thumbnail=None), v) for read, v in batch])
+        except HoundsightError as error:  # as an exception, it would come back as Ray's
+            fault = f"{error.cause} (on {self.node})"
+            return answers_packed(
+                block["n"], [Answer("", fault=fault, remedy=error.remedy or "")] * len(batch)
+            )
+        # Thumbnails are kept by the machine that gives the command.
+        return answers_packed(
+            block["n"],
+            [
+                Answer(kind, vector is not None, read.digest, read.thumbnail or b"")
+                for kind, (read, vector) in zip(kinds, batch, strict=True)
+            ],
+        )
+
+    def _taking(self) -> Taking:
+        if self.taking is None:
+            if self.order.token:
+                os.environ[TOKEN] = self.order.token
+            self.taking = Taking(Gallery(self.order.place), self.order.terms)
+        return self.taking
 
 
 def _name(ray: Any, node: str) -> str:

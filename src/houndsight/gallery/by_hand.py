@@ -82,7 +82,7 @@ class ByHand(Intake, History):
             # The bytes go to the disk before the transaction, in which others wait.
             with self._copied(data, file) as put_in_place:
                 if entry.thumbnail is not None:
-                    self._keep_thumbnail(entry.digest, entry.thumbnail)
+                    self.keep_thumbnail(entry.digest, entry.thumbnail)
                 with self.store.transaction():
                     self.check_new(photo, entry.digest)
                     # Not before: compact deletes what no item names. A crash from here to the

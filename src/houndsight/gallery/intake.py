@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,7 +71,8 @@ class Intake(Documented):
 
     folder: Path
 
-    def _keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
+    def keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
+        """Keep the thumbnail of a photo of these bytes, a JPEG, where that can be written."""
         raise NotImplementedError
 
     def roots(self) -> list[Root]:
@@ -153,10 +153,10 @@ class Intake(Documented):
         root: Root,
         batch: Sequence[Entry | Skipped],
         *,
-        loose: set[int] | None = None,
+        loose: Mapping[int, tuple[bytes, bytes]] | None = None,
         restore: bool = False,
         retry: Mapping[bytes, tuple[int, int]] | None = None,
-    ) -> Counter[str]:
+    ) -> list[str]:
         """Take in a batch of photos, all or nothing; durable once this returns.
 
         A photo is known by its bytes first and by its path second, so that an id and a user's label
@@ -169,8 +169,8 @@ class Intake(Documented):
         batch
             Entries with paths relative to the root; Skipped with full paths.
         loose
-            Ids of items whose file is gone or has other bytes now: they may be found under another
-            path. Those that are found, or take in the other bytes, are taken out of the set.
+            Path and digest of items whose file is gone or has other bytes now, by id: they may be
+            found under another path. One that has another path or digest by now is loose no more.
         restore
             Whether what the user removed is to come back.
         retry
@@ -179,23 +179,15 @@ class Intake(Documented):
 
         Returns
         -------
-        Counter
-            How many are ``new``, ``changed``, ``renamed``, ``unchanged``, ``left out`` (removed by
-            the user) and ``skipped``.
+        list of str
+            What has happened to each, in the order of the batch: ``new``, ``changed``, ``renamed``,
+            ``unchanged``, ``left out`` (removed by the user) or ``skipped``.
         """
-        loose = set() if loose is None else loose
         entries = [entry for entry in batch if isinstance(entry, Entry)]
         for entry in entries:
             if entry.thumbnail is not None:
-                self._keep_thumbnail(entry.digest, entry.thumbnail)
-        counts: Counter[str] = Counter()
+                self.keep_thumbnail(entry.digest, entry.thumbnail)
         with self.store.transaction():
-            for skip in batch:
-                if isinstance(skip, Skipped):
-                    changed = (retry or {}).get(skip.path)
-                    body = {"reason": skip.reason, "changed": changed}
-                    self.store.put_document(self._skip_name(root, skip.path), body)
-                    counts["skipped"] += 1
             # Equal bytes get equal vectors, to the last bit; set aside before anything is changed.
             equal = {i.digest: i for i in self.store.with_digests({e.digest for e in entries})}
             stored = self.store.vectors([item.id for item in equal.values()])
@@ -204,12 +196,18 @@ class Intake(Documented):
             self.store.with_digests({entry.digest for entry in entries}, given_up=True)
             self.store.at(root.number, [entry.path for entry in entries])
             self.store.items([first_id(entry.path, entry.digest) for entry in entries])
-            for entry in entries:
-                twin = equal.get(entry.digest)
-                size = (twin.width, twin.height) if twin else (entry.width, entry.height)
-                vector = known.setdefault(entry.digest, entry.vector)
-                counts[self._take_in(root, entry, size, vector, loose, restore=restore)] += 1
-        return counts
+            kinds = []
+            for one in batch:
+                if isinstance(one, Skipped):
+                    body = {"reason": one.reason, "changed": (retry or {}).get(one.path)}
+                    self.store.put_document(self._skip_name(root, one.path), body)
+                    kinds.append("skipped")
+                    continue
+                twin = equal.get(one.digest)
+                size = (twin.width, twin.height) if twin else (one.width, one.height)
+                vector = known.setdefault(one.digest, one.vector)
+                kinds.append(self._take_in(root, one, size, vector, loose or {}, restore=restore))
+        return kinds
 
     def _take_in(
         self,
@@ -217,7 +215,7 @@ class Intake(Documented):
         entry: Entry,
         size: tuple[int, int],
         vector: NDArray[np.float32] | None,
-        loose: set[int],
+        loose: Mapping[int, tuple[bytes, bytes]],
         *,
         restore: bool,
     ) -> str:
@@ -238,7 +236,6 @@ class Intake(Documented):
                     self.store.put([replace(here, removed="index")], {})
         if item is None:
             item = Item(self._free_id(entry), root.number, b"", None, None, b"", 0, 0, 0, 0)
-        loose.discard(item.id)
         by_user = item.label_source == "user"
         made = replace(
             item,
@@ -280,7 +277,7 @@ class Intake(Documented):
         """
         for item, thumbnail in zip(items, thumbnails, strict=True):
             if thumbnail is not None:
-                self._keep_thumbnail(item.digest, thumbnail)
+                self.keep_thumbnail(item.digest, thumbnail)
         with self.store.transaction():
             of = zip(items, vectors, strict=True)
             self.store.put(items, {item.id: vector for item, vector in of})
@@ -293,14 +290,16 @@ class Intake(Documented):
                 [replace(i, size=files[i.id][0], mtime_ns=files[i.id][1]) for i in items], {}
             )
 
-    def _same_photo(self, root: Root, entry: Entry, loose: set[int]) -> Item | None:
+    def _same_photo(
+        self, root: Root, entry: Entry, loose: Mapping[int, tuple[bytes, bytes]]
+    ) -> Item | None:
         """Return the root's item that has these bytes and no file of its own any more."""
         found = [
             item
             for item in self.store.with_digests([entry.digest], given_up=True)
             if item.root == root.number
             and (
-                item.id in loose
+                loose.get(item.id) == (item.path, item.digest)
                 or item.removed == "index"
                 or (item.removed == "user" and item.path == entry.path)
             )

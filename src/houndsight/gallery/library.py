@@ -253,14 +253,15 @@ class Gallery(ByHand, Spaces, Watched):
         except ImageError:
             return None
         picture = images.thumbnail(decoded.image)
-        self._keep_thumbnail(item.digest, picture)
+        self.keep_thumbnail(item.digest, picture)
         return picture
 
     def _thumbnail_path(self, digest: bytes) -> Path:
         name = digest.hex()
         return self.folder / "thumbnails" / name[:2] / f"{name}.jpg"
 
-    def _keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
+    def keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
+        """Keep the thumbnail of a photo of these bytes, a JPEG, where that can be written."""
         path = self._thumbnail_path(digest)
         # Rebuildable, so neither synced nor worth failing for; renamed, so never half there.
         with contextlib.suppress(OSError):
@@ -278,7 +279,7 @@ class Gallery(ByHand, Spaces, Watched):
 
     def keep_thumbnail_of(self, item: Item, other: "Gallery") -> None:
         """Copy the thumbnail that another gallery has of an item; OSError where it has none."""
-        self._keep_thumbnail(item.digest, other._thumbnail_path(item.digest).read_bytes())
+        self.keep_thumbnail(item.digest, other._thumbnail_path(item.digest).read_bytes())
 
     def digests(self) -> set[bytes]:
         """Return the digests of all photos of which the vector is here, removed ones too."""

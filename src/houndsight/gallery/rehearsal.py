@@ -119,8 +119,8 @@ class Rehearsal(Gallery):
 
     # What would be written beside the store
 
-    def _keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
-        pass
+    def keep_thumbnail(self, digest: bytes, picture: bytes) -> None:
+        """Do nothing."""
 
     @contextlib.contextmanager
     def _copied(self, data: bytes, file: Path) -> Iterator[Callable[[], None]]:  # noqa: ARG002

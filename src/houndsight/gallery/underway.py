@@ -53,7 +53,7 @@ class Watched:
 
     def tell_indexing(self, done: int, total: int, seconds: float) -> None:
         """Put on record how far indexing is; `index` calls this in a `told_indexing`."""
-        time = datetime.now(UTC).isoformat(timespec="seconds")
+        time = datetime.now(UTC).isoformat()
         body = {"done": done, "total": total, "seconds": round(seconds, 3), "time": time}
         self.store.put_document(NAME, body)
 

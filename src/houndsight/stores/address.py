@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from houndsight.errors import InputError
 
-__all__ = ["Address", "Place", "address", "located"]
+__all__ = ["TOKEN", "Address", "Place", "address", "located"]
+
+TOKEN = "HOUNDSIGHT_MILVUS_TOKEN"  # noqa: S105  the name of the variable
 
 SERVER, SECURE, LITE = "milvus://", "milvus+tls://", "milvus-lite:"
 PORT = 19530
@@ -46,6 +50,15 @@ class Address(os.PathLike[str]):
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only processes of this machine reach it."""
+        host = urlsplit(self.server).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host in ("", "localhost")
 
     @property
     def key(self) -> str:
@@ -98,7 +111,7 @@ def _server(text: str, protocol: str, rest: str) -> Address:
         # Not repeated: what stands before the @ may be a password.
         raise InputError(
             "an address of Milvus has no user or token in it",
-            remedy="Put the token into HOUNDSIGHT_MILVUS_TOKEN, which no list of processes shows",
+            remedy=f"Put the token into {TOKEN}, which no list of processes shows",
         )
     found = _HOST.fullmatch(host)
     if found is None or int(found[2] or PORT) not in range(1, 65536):

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from houndsight.errors import GalleryError
-from houndsight.stores.address import Address
+from houndsight.stores.address import TOKEN, Address
 from houndsight.stores.milvus.lite import leave, library, serve
 
-__all__ = ["BYTES", "TOKEN", "Field", "Server", "quoted"]
+__all__ = ["BYTES", "Field", "Server", "quoted"]
 
 Field = tuple[str, str, dict[str, Any]]  # a name, a type of Milvus, and what else there is to say
 
-TOKEN = "HOUNDSIGHT_MILVUS_TOKEN"  # noqa: S105  the name of the variable
 WAITS_S = (0.2, 1.0)  # before the second and the third attempt
 CALL_S = 30.0  # the longest that one attempt may take; the client tries again within it
 CONNECT_S = 10.0
