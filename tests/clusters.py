@@ -27,7 +27,7 @@ def decoding(cluster, shaper):
     def taken(embedder, reader, work, taking):
         return cluster.taken(embedder, replace(reader, shaper=shaper), work, taking)
 
-    return SimpleNamespace(scan=cluster.scan, taken=taken)
+    return SimpleNamespace(find=cluster.find, taken=taken)
 
 
 def missing():

@@ -1,6 +1,7 @@
 """Indexing on a Ray cluster of three node processes on this machine."""
 
 import contextlib
+import http.server
 import io
 import os
 import pickle
@@ -25,6 +26,7 @@ from houndsight.ahead import gathered
 from houndsight.cli.console import index_bar
 from houndsight.cluster import BLOCK, IN_FLIGHT, RayCluster
 from houndsight.cluster.engine import WRITTEN
+from houndsight.cluster.finding import Finder
 from houndsight.cluster.folders import answered, looked_into
 from houndsight.cluster.rows import Answer, answers_packed, packed
 from houndsight.cluster.worker import Job, Writer
@@ -305,23 +307,56 @@ def test_folders_looked_into_by_nodes_are_as_this_process_finds_them(cluster, tr
     place = os.fsencode(tree)
     with RayCluster(cluster.address) as ray_cluster:
         asked = []
-        real = ray_cluster._looked_into
+        finder = Finder(ray_cluster._ray)
+        real = finder._looked_into
         monkeypatch.setattr(
-            ray_cluster, "_looked_into", lambda folders: asked.extend(folders) or real(folders)
+            finder, "_looked_into", lambda folders: asked.extend(folders) or real(folders)
         )
-        look = ray_cluster.scan(place)
+        look = finder.scan(place)
         assert len(asked) > 80
         for name in ("breed 1", "breed 8"):  # and there it is read by nobody else
             assert os.path.join(place, name.encode()) in asked
         here = []
         monkeypatch.setattr(
-            "houndsight.cluster.engine.scan", lambda folder: here.append(folder) or scan(folder)
+            "houndsight.cluster.finding.scan", lambda folder: here.append(folder) or scan(folder)
         )
-        assert find_photos(place, look) == find_photos(place)
+        assert find_photos(place, scan=look) == find_photos(place)
         # Of what links lead to, only this process looks.
         assert here == [os.path.join(place, one) for one in (b"breed 5/away", b"linked")] + [
             os.path.join(place, b"linked/a")
         ]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_nodes_list_what_is_at_an_address(cluster, tmp_path):
+    pytest.importorskip("fsspec", reason="needs the extra remote")
+    for n in range(40):
+        write_photo(tmp_path / "in" / "deeper" / f"breed {n}" / f"{n}.jpg", n)
+    write_photo(tmp_path / "in" / "top.jpg", 50)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/in".encode()
+    try:
+        with RayCluster(cluster.address) as ray_cluster, pytest.MonkeyPatch.context() as patch:
+            whole = find_photos(address)
+
+            def never(place):
+                raise AssertionError(f"listed here: {place}")
+
+            patch.setattr("houndsight.remote.members", never)
+            assert ray_cluster.find(address) == whole
+            assert len(whole.photos) == 41
+        embedder = Embedder.load("efficientnet-lite0")
+        with RayCluster(cluster.address) as ray_cluster:
+            report = index(address, tmp_path / "g", embedder=embedder, engine=ray_cluster)
+        assert (report.new, report.skipped) == (41, [])
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_numbers_that_other_machines_have_for_folders_mean_nothing_here(tree, monkeypatch):
@@ -342,10 +377,10 @@ def test_numbers_that_other_machines_have_for_folders_mean_nothing_here(tree, mo
             for folder, entries in answered(looked_into(block)).items()
         }
 
-    cluster = RayCluster.__new__(RayCluster)
-    monkeypatch.setattr(cluster, "_looked_into", elsewhere)
-    look = cluster.scan(place)
-    assert find_photos(place, look) == find_photos(place)
+    finder = Finder(None)
+    monkeypatch.setattr(finder, "_looked_into", elsewhere)
+    look = finder.scan(place)
+    assert find_photos(place, scan=look) == find_photos(place)
     gallery = os.path.join(place, b"breed 8", b"gallery")
     assert gallery in asked
     assert not [one for one in asked if one.startswith(gallery + b"/")]  # what it keeps is its own
@@ -355,20 +390,20 @@ def test_numbers_that_other_machines_have_for_folders_mean_nothing_here(tree, mo
 def test_what_a_node_does_not_see_this_machine_looks_for(tree, monkeypatch, seen):
     """As where a drive below the folder is away on that node."""
     place = os.fsencode(tree)
-    cluster = RayCluster.__new__(RayCluster)
+    finder = Finder(None)
     asked = []
     monkeypatch.setattr(
-        cluster,
+        finder,
         "_looked_into",
         lambda folders: asked.extend(folders) or dict.fromkeys(folders, seen),
     )
-    assert find_photos(place, cluster.scan(place)) == find_photos(place)
+    assert find_photos(place, scan=finder.scan(place)) == find_photos(place)
     assert len(asked) == 41
 
 
 def test_a_folder_that_cannot_be_read_is_told_as_here(tmp_path):
     gone = os.fsencode(tmp_path / "none")
-    look = RayCluster.__new__(RayCluster).scan(gone)
+    look = Finder(None).scan(gone)
     with pytest.raises(FileNotFoundError):
         look(gone)
     told = answered(looked_into({"folder": np.array([gone], object)}))

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+import numpy as np
 import pytest
 
 from fakes import draw, encoded, fake_embedder
 from houndsight import Gallery, cli, extras, images, index, remote, watch
+from houndsight.cluster import finding
 from houndsight.errors import ImageError, InputError
 from houndsight.gallery import find_photos
 from houndsight.listing import find, is_place
@@ -80,7 +82,12 @@ class Google(http.server.BaseHTTPRequestHandler):
             prefix = query.get("prefix", [""])[0]
             items = [self.record(p) for p in Google.folder.rglob("*") if p.is_file()]
             items = [item for item in items if item["name"].startswith(prefix)]
-            self.answer(200, json.dumps({"kind": "storage#objects", "items": items}).encode())
+            found = {"kind": "storage#objects", "items": items}
+            if "delimiter" in query:
+                rests = [item["name"].removeprefix(prefix).partition("/") for item in items]
+                found["items"] = [i for i, rest in zip(items, rests, strict=True) if not rest[1]]
+                found["prefixes"] = sorted({f"{prefix}{rest[0]}/" for rest in rests if rest[1]})
+            self.answer(200, json.dumps(found).encode())
 
     def record(self, file):
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(file.stat().st_mtime))
@@ -221,6 +228,64 @@ def test_photos_at_an_address_are_listed_and_read_as_they_are(place):
         assert (found.size, found.mtime_ns > 0) == (len(data), True)
         assert images.read(os.path.join(place.address, found.path)).data == data
     assert find(place.address + b"/").photos == listing.photos
+
+
+@pytest.mark.parametrize("at_least", [1, 16])
+def test_an_address_is_listed_in_parts_as_it_is_as_a_whole(place, monkeypatch, at_least):
+    """As a cluster does it, with this process in the nodes' place."""
+    for name in ("top.jpg", "notes.txt", ".hidden/1.jpg", "pug/inner/deep/1.jpg"):
+        place.put(name, PHOTOS["pug/1.jpg"])
+    place.put("pug/g/catalogue.sqlite", b"x")  # a gallery, with what it keeps
+    place.put("pug/g/kept.jpg", b"x")
+    listed = []
+
+    def on_nodes(folders, look, read):
+        listed.extend(folders)
+        return read(look({"folder": np.array(folders, object)}))
+
+    finder = finding.Finder(None)
+    monkeypatch.setattr(finder, "_on_nodes", on_nodes)
+    monkeypatch.setattr(finding, "FOLDERS", at_least)
+    found = finder.find(place.address)
+    assert found == find_photos(place.address)
+    assert len(found.photos) == len(PHOTOS) + 2
+    names = (".hidden", name_at(place, "German shepherd"), "pug")
+    wanted = [os.path.join(place.address, name.encode()) for name in names] if at_least == 1 else []
+    assert sorted(listed) == wanted
+
+
+def test_what_a_node_cannot_list_this_machine_does(web, monkeypatch):
+    folder, address = web
+    shutil.rmtree(folder / "in", ignore_errors=True)
+    for name, data in PHOTOS.items():
+        (folder / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "in" / name).write_bytes(data)
+    finder = finding.Finder(None)
+    monkeypatch.setattr(finder, "_on_nodes", lambda folders, *_: dict.fromkeys(folders))
+    monkeypatch.setattr(finding, "FOLDERS", 1)
+    assert finder.find(address) == find_photos(address)
+
+    # One that is gone by now holds nothing; one that cannot be asked is told.
+    def gone(folders, *_):
+        shutil.rmtree(folder / "in" / "pug")
+        return dict.fromkeys(folders)
+
+    monkeypatch.setattr(finder, "_on_nodes", gone)
+    assert len(finder.find(address).photos) == 4
+
+    def failing(folders, *_):
+        Web.failing = 99
+        return dict.fromkeys(folders)
+
+    (folder / "in" / "more").mkdir()
+    monkeypatch.setattr(finder, "_on_nodes", failing)
+    try:
+        with pytest.raises(InputError, match="cannot be listed: 503"):
+            finder.find(address)
+    finally:
+        Web.failing = 0
+    with pytest.raises(InputError, match="there is nothing at this address"):
+        finder.find(address + b"/nowhere")
 
 
 def test_indexing_an_address_and_again(place, tmp_path):

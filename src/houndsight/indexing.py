@@ -13,7 +13,7 @@ from houndsight.embedder import Embedder
 from houndsight.errors import ImageError, InputError, printable
 from houndsight.gallery import Gallery, Root, find_photos, inside
 from houndsight.labels import labeller
-from houndsight.listing import Listing, Scan, scan
+from houndsight.listing import Listing
 from houndsight.reading import Reader
 from houndsight.taking import Batches, Taking, Terms
 from houndsight.types import Found, Item, Skipped
@@ -94,8 +94,8 @@ class _Plan:
 class Engine(Protocol):
     """What finds, reads and embeds files: this process, or others."""
 
-    def scan(self, root: bytes) -> Scan:
-        """Return what looks into a folder and those below it."""
+    def find(self, place: bytes) -> Listing:
+        """Return what `find_photos` does."""
         ...
 
     def taken(
@@ -108,9 +108,9 @@ class Engine(Protocol):
 class Here:
     """Finds, reads and embeds files on threads of this process."""
 
-    def scan(self, root: bytes) -> Scan:  # noqa: ARG002
-        """Return what looks into any folder."""
-        return scan
+    def find(self, place: bytes) -> Listing:
+        """Return what `find_photos` does."""
+        return find_photos(place)
 
     def stream(self, embedder: Embedder, reader: Reader, work: list[Found]) -> Batches:
         """Read and embed files, in order."""
@@ -179,7 +179,7 @@ def index(
     elif not new:
         with Gallery(gallery) as there:
             place = there.known_place(place)
-    listing = find_photos(place, engine.scan(place))
+    listing = engine.find(place)
     if not listing.photos:
         others, unreadable = sum(listing.passed_over.values()), len(listing.skipped)
         why = ""

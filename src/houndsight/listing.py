@@ -13,7 +13,7 @@ from houndsight.errors import InputError
 from houndsight.images import MAX_BYTES, TOO_LARGE, is_photo, os_reason
 from houndsight.types import Found, Skipped
 
-__all__ = ["Entry", "Listing", "Scan", "find", "is_place", "scan"]
+__all__ = ["Entry", "Listing", "Members", "Scan", "find", "is_place", "scan"]
 
 # Far deeper than people nest folders; Python's stack ends at about 490.
 MAX_DEPTH = 250
@@ -45,6 +45,8 @@ class Entry(Protocol):
 
 # Returns what lies in a folder, sorted by name; OSError where it cannot be read.
 Scan: TypeAlias = Callable[[bytes], Sequence[Entry]]
+# Returns the files below an address, as `remote.members` does.
+Members: TypeAlias = Callable[[bytes], list[Found]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,13 @@ def scan(folder: bytes) -> list[os.DirEntry[bytes]]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def find(root: bytes, *, leave_out_with: bytes | None = None, scan: Scan = scan) -> Listing:
+def find(
+    root: bytes,
+    *,
+    leave_out_with: bytes | None = None,
+    scan: Scan = scan,
+    members: Members | None = None,
+) -> Listing:
     """List the photos under a folder, links followed, in an archive or below an address.
 
     They are sorted by path.
@@ -88,6 +96,8 @@ def find(root: bytes, *, leave_out_with: bytes | None = None, scan: Scan = scan)
         Folders that hold a file of this name are left out, with all they hold.
     scan
         What looks into folders.
+    members
+        What lists an address; `remote.members` when None.
 
     Raises
     ------
@@ -101,7 +111,7 @@ def find(root: bytes, *, leave_out_with: bytes | None = None, scan: Scan = scan)
                 path=root,
                 remedy="Fetch it, and name the file",
             )
-        return _among(remote.members(root), root, leave_out_with)
+        return _among((members or remote.members)(root), root, leave_out_with)
     if archives.is_archive(root):
         return _among(archives.members(root), root, leave_out_with)
     try:

@@ -5,12 +5,13 @@ An address is a path like any other: bytes, with a root's address before it, and
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -19,7 +20,7 @@ from houndsight.errors import ImageError, InputError, printable
 from houndsight.extras import library
 from houndsight.types import Found
 
-__all__ = ["FETCHING", "absolute", "is_address", "is_web", "members", "read", "readable"]
+__all__ = ["FETCHING", "absolute", "is_address", "is_web", "level", "members", "read", "readable"]
 
 T = TypeVar("T")
 ADDRESS = re.compile(rb"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -84,26 +85,40 @@ def members(root: bytes) -> list[Found]:
     Raises
     ------
     InputError
-        If there is nothing, or it cannot be asked.
+        If there is nothing (`__cause__` is a FileNotFoundError), or it cannot be asked.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
-    try:
-        system, base = _system(root)
-        system.invalidate_cache()
+    with _told(root):
+        system, base = _asked(root)
         # The web's file system would leave out what it cannot ask, and photos would seem gone.
         strict = {"on_error": _unless_absent} if is_web(root) else {}
         found = _tried(lambda: system.find(base, maxdepth=MAX_DEPTH, detail=True, **strict))
         if not found:
             system.ls(base)  # raises if there is nothing
-        infos = [(name, info) for name, info in found.items() if info.get("type") == "file"]
-        if is_web(root):  # pages that list files do not say how large they are
-            with ThreadPoolExecutor(FETCHING) as pool:
-                infos = list(pool.map(lambda pair: (pair[0], _info(system, pair[0])), infos))
-    except FileNotFoundError:
+        return _files(root, system, base, list(found.items()))
+
+
+def level(root: bytes) -> tuple[list[Found], list[bytes]]:
+    """Return the files right below an address, and the names of the folders there.
+
+    What is below these is what `members` returns of them. Errors are those of `members`.
+    """
+    with _told(root):
+        system, base = _asked(root)
+        infos = [(info["name"], info) for info in _tried(lambda: system.ls(base, detail=True))]
+        inside = (_inside(base, name.rstrip("/")) for name, i in infos if i["type"] == "directory")
+        folders = sorted({path for path in inside if path})
+        return _files(root, system, base, infos), folders
+
+
+@contextlib.contextmanager
+def _told(root: bytes) -> Iterator[None]:
+    """Say in our words why an address cannot be listed."""
+    try:
+        yield
+    except FileNotFoundError as error:
         raise InputError(
             "there is nothing at this address", path=root, remedy="Check how it is written"
-        ) from None
+        ) from error
     except InputError:
         raise
     except Exception as error:  # whatever the protocol's library raises
@@ -112,13 +127,33 @@ def members(root: bytes) -> list[Found]:
             path=root,
             remedy="Check the address, the network, and the rights there",
         ) from error
-    start = os.path.join(os.fsencode(base.rstrip("/")), b"")
-    paths = ((os.fsencode(name), info) for name, info in infos)
-    return [
-        Found(path.removeprefix(start), *_stamp(info), 0)
-        for path, info in paths
-        if path.startswith(start)
-    ]
+
+
+def _asked(root: bytes) -> tuple[Any, str]:
+    """Return the file system that an address is in, to be asked anew, and its name there."""
+    system, base = _system(root)
+    system.invalidate_cache()
+    return system, base
+
+
+def _files(
+    root: bytes, system: Any, base: str, infos: list[tuple[str, dict[str, Any]]]
+) -> list[Found]:
+    """Return what is a file, and inside, of what a file system says of names."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    infos = [(name, info) for name, info in infos if info.get("type") == "file"]
+    if is_web(root):  # pages that list files do not say how large they are
+        with ThreadPoolExecutor(FETCHING) as pool:
+            infos = list(pool.map(lambda pair: (pair[0], _info(system, pair[0])), infos))
+    paths = ((_inside(base, name), info) for name, info in infos)
+    return [Found(path, *_stamp(info), 0) for path, info in paths if path is not None]
+
+
+def _inside(base: str, name: str) -> bytes | None:
+    """Return the path of a name below another; None where it is elsewhere."""
+    path, start = os.fsencode(name), os.path.join(os.fsencode(base.rstrip("/")), b"")
+    return path.removeprefix(start) if path.startswith(start) else None
 
 
 def _unless_absent(error: OSError) -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from houndsight.ahead import gathered
-from houndsight.cluster.folders import Entries, answered, look_into, looked_into
+from houndsight.cluster.faults import reason, reported
+from houndsight.cluster.finding import SHARE, Finder
 from houndsight.cluster.rows import Answer, answers, unpacked
 from houndsight.cluster.worker import Desk, Job, Order, Worker, Writer
 from houndsight.embedder import Embedder
-from houndsight.errors import ClusterError, GalleryError, HoundsightError
+from houndsight.errors import ClusterError, GalleryError
 from houndsight.extras import library
-from houndsight.gallery import GALLERY_MARK
-from houndsight.listing import Entry, Scan, scan
+from houndsight.listing import Listing
 from houndsight.reading import Reader
 from houndsight.stores.address import Address
 from houndsight.taking import Batches, Taking
@@ -39,11 +39,6 @@ WAITING = 64
 WRITTEN = 64
 # Of a CPU, for the one who does.
 WRITING = 0.1
-# Of a CPU, for each worker. The rest is room for what Ray has to do on the node: without it, what
-# was lost with another node is never made again.
-SHARE = 0.8
-# Folders that are looked into together; fewer are not worth asking others.
-FOLDERS = 16
 # How long a head may take to answer.
 KNOCK_S = 10
 
@@ -93,7 +88,7 @@ class RayCluster:
                         "RAY_AUTH_TOKEN or ~/.ray/auth_token",
                     ) from error
                 raise ClusterError(
-                    f"no Ray cluster answers at {address}: {_reason(error)}",
+                    f"no Ray cluster answers at {address}: {reason(error)}",
                     remedy="Start one with: ray start --head; on other machines: ray start "
                     "--address HEAD:6379",
                 ) from error
@@ -111,52 +106,17 @@ class RayCluster:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def scan(self, root: bytes) -> Scan:
-        """Return what looks into folders: into a root and those below on the cluster, beforehand.
-
-        All folders of a depth at once, where there are some dozens of them; links are not followed,
-        nor is there a look at what galleries keep.
+    def find(self, place: bytes) -> Listing:
+        """Return what `find_photos` does, looked up by the nodes where that is worth it.
 
         Raises
         ------
+        InputError
+            As `find_photos` does.
         ClusterError
             If Ray gives up.
         """
-        known: dict[bytes, Entries] = {}
-        level = [root]
-        while level:
-            many = len(level) >= 2 * FOLDERS
-            found = self._looked_into(level) if many else {one: look_into(one) for one in level}
-            known |= found
-            level = [
-                os.path.join(folder, entry.name)
-                for folder, entries in found.items()
-                if not isinstance(entries, OSError)
-                and all(entry.name != GALLERY_MARK for entry in entries)
-                for entry in entries
-                if entry.is_folder
-            ]
-
-        def look(folder: bytes) -> Sequence[Entry]:
-            found = known.pop(folder, None)
-            # Where a node could not look, or saw nothing, a drive may be away there: photos are
-            # gone only when this machine says so.
-            return found if found and not isinstance(found, OSError) else scan(folder)
-
-        return look
-
-    def _looked_into(self, folders: list[bytes]) -> dict[bytes, Entries]:
-        data = self._ray.data
-        data.DataContext.get_current().enable_progress_bars = False
-        count = -(-len(folders) // FOLDERS)
-        blocks = data.from_items(
-            [{"folder": folder} for folder in folders], override_num_blocks=count
-        ).map_batches(looked_into, batch_size=FOLDERS, num_cpus=SHARE)
-        found: dict[bytes, Entries] = {}
-        with _told():
-            for block in blocks.iter_batches(batch_size=None, batch_format="numpy"):
-                found |= answered(block)
-        return found
+        return Finder(self._ray).find(place)
 
     def taken(
         self, embedder: Embedder, reader: Reader, work: list[Found], taking: Taking
@@ -219,7 +179,7 @@ class RayCluster:
         """Yield what comes of files, each with its number and once, in any order."""
 
         def come() -> Generator[list[tuple[int, T]]]:
-            with _told():
+            with reported():
                 for one in blocks.iter_batches(batch_size=None, batch_format="numpy"):
                     yield list(zip(one["n"].tolist(), read(one), strict=True))
 
@@ -231,7 +191,7 @@ class RayCluster:
                     if n in missing:
                         missing.remove(n)
                         rows.append((n, row))
-                with _told():
+                with reported():
                     self.embedded = Counter(self._ray.get(desk.counts.remote()))
                 yield rows
         if missing:
@@ -318,27 +278,3 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
     elif address != "auto":
         raise ValueError("this is neither auto nor HOST:PORT")
-
-
-@contextmanager
-def _told() -> Generator[None]:
-    """Say in our words that Ray gave up."""
-    try:
-        yield
-    except (HoundsightError, GeneratorExit, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        # What was thrown by whoever takes the batches is theirs.
-        if not type(error).__module__.startswith("ray."):
-            raise
-        raise ClusterError(
-            f"the cluster failed: {_reason(error)}",
-            remedy="Run the command again: it goes on where it was",
-        ) from error
-
-
-def _reason(error: BaseException) -> str:
-    # What went wrong on a node comes as text: that of the first cause, and then of what followed.
-    text = str(error).partition("\n\nThe above exception was")[0]
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]

@@ -1,4 +1,4 @@
-"""What lies in folders, as it is looked up on one machine and told to another."""
+"""What lies in folders, or below addresses, as one machine looks it up and tells another."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from houndsight import remote
+from houndsight.errors import InputError
 from houndsight.listing import scan
+from houndsight.types import Found
 
-__all__ = ["Entries", "Listed", "answered", "look_into", "looked_into"]
+__all__ = ["Entries", "Listed", "answered", "asked", "look_into", "looked_into", "told"]
 
 
 class Listed(NamedTuple):
@@ -82,6 +85,44 @@ def answered(block: dict[str, NDArray[Any]]) -> dict[bytes, Entries]:
     }
 
 
+def asked(block: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """List what is below a block's addresses, on the node that this is called on."""
+    found = np.empty(len(block["folder"]), object)
+    found[:] = [_listed_below(bytes(folder)) for folder in block["folder"]]
+    return {"folder": block["folder"], "found": found}
+
+
+def _listed_below(address: bytes) -> str:
+    try:
+        found = remote.members(address)
+    except InputError:
+        return json.dumps(None)
+    return json.dumps([(_text(one.path), one.size, one.mtime_ns) for one in found])
+
+
+def told(block: dict[str, NDArray[Any]]) -> dict[bytes, list[Found] | None]:
+    """Return what `asked` found, by address; None where the node could not list it."""
+    return {
+        bytes(folder): _read_below(text)
+        for folder, text in zip(block["folder"], block["found"], strict=True)
+    }
+
+
+def _read_below(text: str) -> list[Found] | None:
+    found = json.loads(text)
+    if found is None:
+        return None
+    return [Found(_bytes(name), size, mtime_ns, 0) for name, size, mtime_ns in found]
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _written(entries: Entries) -> str:
     """Put what was seen into JSON: an error as its number, a name's odd bytes as surrogates."""
     if isinstance(entries, OSError):
@@ -89,7 +130,7 @@ def _written(entries: Entries) -> str:
     return json.dumps(
         [
             (
-                entry.name.decode("utf-8", "surrogateescape"),
+                _text(entry.name),
                 entry.linked,
                 None if entry.error is None else entry.error.errno or errno.EIO,
                 *entry[3:],
@@ -105,7 +146,7 @@ def _read(text: str) -> Entries:
         return _error(found)
     return [
         Listed(
-            name.encode("utf-8", "surrogateescape"),
+            _bytes(name),
             linked,
             None if number is None else _error(number),
             *of,

@@ -3,7 +3,7 @@
 import os
 
 from houndsight.errors import InputError
-from houndsight.listing import Listing, Scan, find, scan
+from houndsight.listing import Listing, Members, Scan, find, scan
 from houndsight.stores.layout import CATALOGUE
 
 __all__ = ["GALLERY_MARK", "find_photos"]
@@ -12,10 +12,10 @@ __all__ = ["GALLERY_MARK", "find_photos"]
 GALLERY_MARK = os.fsencode(CATALOGUE)
 
 
-def find_photos(place: bytes, scan: Scan = scan) -> Listing:
+def find_photos(place: bytes, *, scan: Scan = scan, members: Members | None = None) -> Listing:
     """Find the photos below a folder or in an archive, without those that galleries keep.
 
-    `scan` looks into folders.
+    `scan` looks into folders, `members` lists an address, as for `houndsight.listing.find`.
 
     Raises
     ------
@@ -28,4 +28,4 @@ def find_photos(place: bytes, scan: Scan = scan) -> Listing:
             path=place,
             remedy="Name photos here, and the gallery with -g",
         )
-    return find(place, leave_out_with=GALLERY_MARK, scan=scan)
+    return find(place, leave_out_with=GALLERY_MARK, scan=scan, members=members)
