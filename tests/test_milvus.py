@@ -77,6 +77,24 @@ def test_what_is_a_folder(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "only_here"),
+    [
+        ("milvus://localhost/dogs", True),
+        ("milvus+tls://LocalHost.:5/dogs", True),
+        ("milvus://127.0.0.2:5/dogs", True),
+        ("milvus://[::1]:5/dogs", True),
+        ("milvus://0.0.0.0/dogs", True),
+        ("milvus-lite:dogs.db", True),
+        ("milvus://10.0.0.1/dogs", False),
+        ("milvus://[2001:db8::1]/dogs", False),
+        ("milvus://localhost.example/dogs", False),
+    ],
+)
+def test_which_addresses_are_of_this_machine_only(text, only_here):
+    assert located(text).loopback is only_here
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("milvus://localhost:19530", "does not end in a gallery's name"),
@@ -84,6 +102,7 @@ def test_what_is_a_folder(text):
         ("milvus://localhost/a/b", "does not end in a gallery's name"),
         ("milvus:///dogs", "names no host and port"),
         ("milvus://host:99999/dogs", "names no host and port"),
+        ("milvus://[1:2]/dogs", "names no host and port"),
         ("milvus-lite:", "names no file"),
     ],
 )

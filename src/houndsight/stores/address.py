@@ -54,11 +54,12 @@ class Address(os.PathLike[str]):
     @property
     def loopback(self) -> bool:
         """Whether only processes of this machine reach it."""
-        host = urlsplit(self.server).hostname or ""
+        host = (urlsplit(self.server).hostname or "localhost").rstrip(".")
         try:
-            return ipaddress.ip_address(host).is_loopback
+            address = ipaddress.ip_address(host)
         except ValueError:
-            return host in ("", "localhost")
+            return host == "localhost"
+        return address.is_loopback or address.is_unspecified
 
     @property
     def key(self) -> str:
@@ -114,7 +115,11 @@ def _server(text: str, protocol: str, rest: str) -> Address:
             remedy=f"Put the token into {TOKEN}, which no list of processes shows",
         )
     found = _HOST.fullmatch(host)
-    if found is None or int(found[2] or PORT) not in range(1, 65536):
+    if (
+        found is None
+        or int(found[2] or PORT) not in range(1, 65536)
+        or (found[1].startswith("[") and not _is_ip(found[1][1:-1]))
+    ):
         raise InputError("names no host and port", path=text, remedy=REMEDY)
     if not slash or not _NAME.fullmatch(name):
         raise InputError(
@@ -124,3 +129,11 @@ def _server(text: str, protocol: str, rest: str) -> Address:
             "as in milvus://localhost:19530/dogs",
         )
     return Address(text, f"{protocol}://{found[1]}:{found[2] or PORT}", name)
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
