@@ -58,6 +58,7 @@ def taken_in(place, folder, vectors, batch):
     with (
         Gallery.create(place, fake_embedder(model=replace(FAKE, dim=DIM))) as gallery,
         gallery.appending(),
+        gallery.told_indexing(len(vectors)) as run,
     ):
         root = gallery.root(os.fsencode(photos), None)
         parts = [
@@ -65,10 +66,10 @@ def taken_in(place, folder, vectors, batch):
             for start in range(0, len(vectors), batch)
         ]
         begun = time.monotonic()
-        for number, part in enumerate(parts):
+        for part in parts:
             with gallery.store.transaction():
+                gallery.tell_indexing(run, len(part))
                 gallery.add(root, part)
-                gallery.tell_indexing(number, len(parts), 1.0)
         seconds = time.monotonic() - begun
         assert len(gallery) == len(vectors)
     return len(vectors) / seconds

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakes import fake_embedder, start_indexing
+from fakes import fake_embedder, start_indexing, write_photo
 from houndsight import Gallery, InputError, images, index
-from houndsight.errors import FingerprintMismatch, GalleryBusy, ModelError
+from houndsight.errors import FingerprintMismatch, GalleryBusy, GalleryError, ModelError
+from houndsight.indexing import HERE, Here
 
 
 def draw(path, seed, size=(40, 30)):
@@ -196,6 +197,38 @@ def test_a_swap_goes_well_across_batches(run, place):
         draw(place / f"m{n:02d}.png", 400 + n)
     report, items = run()
     assert (len(items), report.embedded) == (49, 40)
+
+
+class Backwards(Here):
+    """Reads and embeds as this process does, but what comes last comes first, one by one."""
+
+    def stream(self, embedder, reader, work):
+        rows = [row for batch in super().stream(embedder, reader, work) for row in batch]
+        yield from ([row] for row in reversed(rows))
+
+
+@pytest.mark.parametrize("engine", [HERE, Backwards()])
+def test_what_a_new_photo_displaces_is_found_first_in_whatever_order(place, tmp_path, engine):
+    for n in range(2):
+        write_photo(place / "pug" / f"{n}.jpg", n)
+    index(place, tmp_path / "g", embedder=fake_embedder())
+    with Gallery(tmp_path / "g") as gallery:
+        cat, dog = (gallery.find(f"{name}.jpg") for name in ("pug/0", "pug/1"))
+        gallery.set_labels({cat.id: "my cat", dog.id: "my dog"}, source="user")
+    # Both go elsewhere, one to where the other was; other photos are where they were.
+    (place / "pug" / "0.jpg").rename(place / "pug" / "moved.jpg")
+    (place / "pug" / "1.jpg").rename(place / "pug" / "0.jpg")
+    write_photo(place / "pug" / "1.jpg", 500)
+    for n in range(20):
+        write_photo(place / "new" / f"{n}.jpg", 600 + n)
+    report = index(place, tmp_path / "g", embedder=fake_embedder(), engine=engine)
+    assert (report.renamed, report.changed, report.removed) == (2, 0, 0)
+    with Gallery(tmp_path / "g") as gallery:
+        for was, path, label in ((cat, b"pug/moved.jpg", "my cat"), (dog, b"pug/0.jpg", "my dog")):
+            (now,) = gallery.items([was.id])
+            assert (now.path, now.digest, now.label) == (path, was.digest, label)
+        assert gallery.find("pug/1.jpg").label == "pug"
+        assert gallery.verify() == []
 
 
 def test_one_folder_under_two_names_is_one_root(run, place, tmp_path):
@@ -435,6 +468,41 @@ def test_an_indexing_that_ends_early_is_not_under_way(many, tmp_path, error):
     with Gallery(tmp_path / "gallery") as gallery:
         assert 0 < len(gallery) < 40
         assert gallery.indexing() is None
+
+
+def test_nothing_is_taken_in_once_its_indexing_has_ended(many, tmp_path):
+    """As by a node that was not heard of for hours."""
+    held = []
+
+    class Late(Here):
+        def taken(self, embedder, reader, work, taking):
+            batches = self.stream(embedder, reader, work)
+            held.append((taking, next(batches)))
+            yield from taking.all_of(batches)
+
+    def stop(now):
+        raise ZeroDivisionError
+
+    with Gallery.create(tmp_path / "gallery", fake_embedder()) as gallery:
+        with pytest.raises(ZeroDivisionError):
+            index(many, gallery, embedder=fake_embedder(), progress=stop, engine=Late())
+        before = gallery.items()
+        taking, batch = held[0]
+        for _ in range(2):
+            with pytest.raises(GalleryError, match="of has ended; they were not taken in"):
+                taking.take(batch)
+            assert gallery.items() == before
+            assert gallery.indexing() is None
+
+        # Nor while there is another.
+        def meanwhile(now):
+            done = gallery.indexing().done
+            with pytest.raises(GalleryError, match="of has ended"):
+                taking.take(batch)
+            assert gallery.indexing().done == done
+
+        report = index(many, gallery, embedder=fake_embedder(), progress=meanwhile)
+        assert len(gallery) == report.new + len(before)
 
 
 def test_a_network_that_cannot_be_loaded_leaves_no_indexing_under_way(many, tmp_path, monkeypatch):

@@ -220,9 +220,8 @@ def test_a_copy_holds_the_same(place, tmp_path):
     with Gallery(place) as gallery:
         add_photo(gallery, fake_embedder(), tmp_path / "own.jpg", label="pug")
         gallery.remove(gallery.ids()[:2].tolist())
-        gallery.tell_indexing(1, 2, 3.0)
-        assert backup(gallery, tmp_path / "deep" / "copy") == 11
-        gallery.store.put_document("indexing", None)
+        with gallery.told_indexing(2):
+            assert backup(gallery, tmp_path / "deep" / "copy") == 11
     copy = tmp_path / "deep" / "copy"
     assert everything(copy) == everything(place)
     shutil.rmtree(place)

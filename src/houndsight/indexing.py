@@ -74,7 +74,8 @@ class IndexReport:
 class _Plan:
     """What is to be done with a listing.
 
-    Of `work` the first `fresh` files are at paths that were not known.
+    Of `work` the first `fresh` files are at paths that were not known; `after` are files that take
+    the place of bytes which one of these may have, to be taken in when those are.
     `touched` are size and time of files that have an item's bytes but another time; `gone`
     are live items whose files are not there, `loose` path and digest of all items whose photo may
     be found under another path: those, those with other bytes, and those of the user's removals
@@ -83,6 +84,7 @@ class _Plan:
 
     work: list[Found]
     fresh: int
+    after: list[Found]
     unchanged: list[Item]
     touched: dict[int, tuple[int, int]]
     gone: list[Item]
@@ -214,21 +216,21 @@ def index(
         library.add(root, listing.skipped)
         library.touch(plan.touched)
         counts: Counter[str] = Counter()
-        with library.told_indexing():
-            if plan.work:
-                library.tell_indexing(0, len(plan.work), time.monotonic() - started)
+        total = len(plan.work) + len(plan.after)
+        with library.told_indexing(total) as run:
+            if total:
                 made = load()
                 reader = Reader(root.place, made.preprocessing, library.digests())
                 tidied = 0
-                terms = Terms(root, plan.fresh, plan.loose, restore, label_of, source)
-                for done in engine.taken(made, reader, plan.work, Taking(library, terms)):
+                terms = Terms(run, root, plan.fresh, plan.loose, restore, label_of, source)
+                for done in _taken(engine, made, reader, plan, Taking(library, terms)):
                     counts += done
                     if counts["embedded"] - tidied >= TIDY:
                         library.tidy()
                         tidied = counts["embedded"]
                     if progress is not None:
                         committed = sum(counts[kind] for kind in _KINDS)
-                        progress(Progress(committed, len(plan.work), time.monotonic() - started))
+                        progress(Progress(committed, total, time.monotonic() - started))
             # What was found under another path meanwhile is no more as it was.
             gone = [
                 item.id
@@ -298,13 +300,23 @@ def _without_other_roots(listing: Listing, gallery: Gallery, root: Root) -> List
     return replace(listing, photos=kept, passed_over=passed)
 
 
+def _taken(
+    engine: Engine, embedder: Embedder, reader: Reader, plan: _Plan, taking: Taking
+) -> Generator[Counter[str]]:
+    """Read, embed and take in what is to be; yields what was done."""
+    yield from engine.taken(embedder, reader, plan.work, taking)
+    if plan.after:
+        late = replace(taking, terms=replace(taking.terms, fresh=0))
+        yield from engine.taken(embedder, reader, plan.after, late)
+
+
 def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _Plan:
     """Tell what is new, changed or gone; only files whose size or time is new are read."""
     items = [item for item in gallery.store.items() if item.root == root.number]
     by_path = {item.path: item for item in items if item.removed == "user" and not restore}
     by_path |= {item.path: item for item in items if item.removed is None}
     remembered = gallery.unchanged_skips(root)
-    plan = _Plan([], 0, [], {}, [], {}, 0, set())
+    plan = _Plan([], 0, [], [], {}, [], {}, 0, set())
     left_out = 0
     changed: list[tuple[bytes | None, Found]] = []
     for found in listing.photos:
@@ -327,12 +339,6 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
                 left_out += 1
             if not same and digest == item.digest and found.size >= 0:
                 plan.touched[item.id] = now
-    # A disk with a head reads quicker when it need not go to and fro.
-    plan.work.sort(key=lambda found: found.position)
-    fresh = len(plan.work)
-    # New paths first, then known bytes, then new bytes: so nothing that is needed is overwritten.
-    known = gallery.digests() if changed else set()
-    plan.work.extend(found for _, found in sorted(changed, key=lambda pair: pair[0] not in known))
     there = {found.path for found in listing.photos}
     # What cannot be read now may be there all the same: only what was seen to be gone is gone.
     there |= {os.path.relpath(skip.path, root.place) for skip in listing.skipped}
@@ -342,6 +348,23 @@ def _plan(gallery: Gallery, root: Root, listing: Listing, *, restore: bool) -> _
             plan.loose[item.id] = (item.path, item.digest)
             if item.removed is None:
                 plan.gone.append(item)
+    # A disk with a head reads quicker when it need not go to and fro.
+    plan.work.sort(key=lambda found: found.position)
+    fresh = len(plan.work)
+    # What another item has left takes nothing away; other bytes take the place of an item's own,
+    # for which it may be known under another path.
+    left = Counter(i.digest for i in items if i.id in plan.loose or i.removed == "index")
+    others = []
+    for digest, found in changed:
+        if digest is not None and left[digest] > 0:
+            left[digest] -= 1
+            plan.work.append(found)
+        else:
+            others.append(found)
+    sizes = {found.size for found in plan.work}
+    for found in others:
+        needed = by_path[found.path].size in sizes or -1 in sizes  # where sizes are not known
+        (plan.after if needed else plan.work).append(found)
     return replace(plan, fresh=fresh, left_out=left_out)
 
 

@@ -1,7 +1,6 @@
 """What was read and embedded is taken into the gallery, wherever that is done."""
 
 import os
-import time
 from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import closing
@@ -29,6 +28,8 @@ class Terms:
 
     Attributes
     ----------
+    run
+        What names the indexing that they are of.
     root
         The root.
     fresh
@@ -39,6 +40,7 @@ class Terms:
         What gives photos their labels, and the source that is put on record.
     """
 
+    run: str
     root: Root
     fresh: int
     loose: Mapping[int, tuple[bytes, bytes]]
@@ -47,18 +49,12 @@ class Terms:
     source: str | None
 
 
+@dataclass(frozen=True, slots=True)
 class Taking:
-    """Takes photos into a gallery whose indexing is under way, and tells how far that is."""
+    """Takes photos into a gallery on some terms."""
 
-    def __init__(self, gallery: Gallery, terms: Terms) -> None:
-        self.gallery = gallery
-        self.terms = terms
-        underway = gallery.indexing()
-        self._done, self._total, before = 0, 0, 0.0
-        if underway is not None:
-            self._done, self._total = underway.done, underway.total
-            before = underway.seconds + underway.idle_s
-        self._started = time.monotonic() - before
+    gallery: Gallery
+    terms: Terms
 
     def all_of(self, batches: Batches) -> Generator[Counter[str]]:
         """Take in batch by batch; yields what each commit has done: kinds, and ``embedded``."""
@@ -69,26 +65,26 @@ class Taking:
                 yield done
 
     def take(self, batch: Batch) -> list[str]:
-        """Take in a batch, all or nothing; returns what has happened to each of its photos."""
+        """Take in a batch, all or nothing; returns what has happened to each of its photos.
+
+        GalleryError if the indexing has ended meanwhile: a node may come late with what nobody
+        waits for any more, and what was taken out since must not come back.
+        """
         root = self.terms.root
         retry = {
             os.path.join(root.place, read.found.path): (read.found.size, read.found.mtime_ns)
             for read, _ in batch
             if read.reason is not None and not read.passing
         }
-        # Of what is taken in twice, as a node was lost, there is no more than there was to do.
-        self._done = min(self._done + len(batch), self._total)
         with self.gallery.store.transaction():
-            kinds = self.gallery.add(
+            self.gallery.tell_indexing(self.terms.run, len(batch))
+            return self.gallery.add(
                 root,
                 [self._entry(read, vector) for read, vector in batch],
                 loose=self.terms.loose,
                 restore=self.terms.restore,
                 retry=retry,
             )
-            seconds = time.monotonic() - self._started
-            self.gallery.tell_indexing(self._done, self._total, seconds)
-        return kinds
 
     def _entry(self, read: Read, vector: NDArray[np.float32] | None) -> Entry | Skipped:
         found = read.found

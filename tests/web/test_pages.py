@@ -605,9 +605,10 @@ def test_photos_show_while_another_process_indexes_and_changes_are_made(tmp_path
 
 def test_an_indexing_that_was_killed_is_not_shown_as_running_for_ever(ask):
     asked = ask()
-    asked.gallery.tell_indexing(5, 60, 1.0)
-    assert "Indexing: 5 of 60" in asked.client.get("/progress").text
-    body = asked.gallery.store.documents("indexing")["indexing"]
+    with asked.gallery.told_indexing(60) as run:
+        asked.gallery.tell_indexing(run, 5)
+        assert "Indexing: 5 of 60" in asked.client.get("/progress").text
+        body = asked.gallery.store.documents("indexing")["indexing"]
     asked.gallery.record("indexing", {**body, "time": "2020-01-01T00:00:00+00:00"})
     assert "Indexing stopped at 5 of 60" in asked.client.get("/progress").text
 

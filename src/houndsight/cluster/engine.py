@@ -7,16 +7,16 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any, TypeVar
 
+from houndsight import errors
 from houndsight.ahead import gathered
 from houndsight.cluster.faults import reason, reported
 from houndsight.cluster.finding import SHARE, Finder
 from houndsight.cluster.rows import Answer, answers, unpacked
 from houndsight.cluster.worker import Desk, Job, Order, Worker, Writer
 from houndsight.embedder import Embedder
-from houndsight.errors import ClusterError, GalleryError
+from houndsight.errors import ClusterError, HoundsightError
 from houndsight.extras import library
 from houndsight.listing import Listing
 from houndsight.reading import Reader
@@ -35,7 +35,7 @@ IN_FLIGHT = 2
 # Blocks that may wait here for who writes. All that wait are written with one commit: in a store
 # that is far away a commit costs about the same however much it holds.
 WAITING = 64
-# Rows that a node takes into a server's gallery with one commit.
+# Rows, or more where blocks are larger, that a node takes into a server's gallery with one commit.
 WRITTEN = 64
 # Of a CPU, for the one who does.
 WRITING = 0.1
@@ -137,10 +137,12 @@ class RayCluster:
         server = place if isinstance(place, Address) and place.server else None
         order = None if server is None else Order(taking.gallery, taking.terms)
         desk = self._desk(Job(embedder, reader), order)
-        made = self._made(work, desk)
+        kind, workers = self._room()
+        block = GPU_BLOCK if "num_gpus" in kind else BLOCK
+        made = self._made(work, desk, kind, workers, block)
         if server is None:
             return taking.all_of(self._batches(self._once(made, unpacked, len(work), desk)))
-        written = self._written(made, desk, server)
+        written = self._written(made, desk, server, max(block, WRITTEN))
         return self._answered(self._once(written, answers, len(work), desk), taking)
 
     def _batches(self, coming: Generator[list[tuple[int, Any]]]) -> Batches:
@@ -159,9 +161,10 @@ class RayCluster:
             for some in coming:
                 done: Counter[str] = Counter()
                 for n, answer in some:
-                    if answer.fault:
-                        raise GalleryError(
-                            answer.fault, path=taking.gallery.place, remedy=answer.remedy or None
+                    if answer.error:
+                        kind_of_error: type[HoundsightError] = getattr(errors, answer.error)
+                        raise kind_of_error(
+                            answer.cause, path=answer.path, remedy=answer.remedy or None
                         )
                     kind = answer.kind
                     if kind == "unchanged":  # it was written, and who did was lost before saying so
@@ -200,7 +203,9 @@ class RayCluster:
                 remedy="Run the command again: it goes on where it was",
             )
 
-    def _made(self, work: list[Found], desk: Any) -> Any:
+    def _made(
+        self, work: list[Found], desk: Any, kind: dict[str, Any], workers: int, block: int
+    ) -> Any:
         """Return what workers make of files: a dataset of rows."""
         data = self._ray.data
         context = data.DataContext.get_current()
@@ -209,12 +214,13 @@ class RayCluster:
         context.execution_options.preserve_order = False
         # A block that is lost with its node is made again; a photo that is at fault says so itself.
         context.max_errored_blocks = 0
-        kind, workers = self._room()
-        block = GPU_BLOCK if "num_gpus" in kind else BLOCK
         count = max(1, -(-len(work) // block))
         workers = min(workers, count)
         return data.from_items(
-            [{"n": n, **asdict(found)} for n, found in enumerate(work)],
+            [
+                {"n": n, "path": found.path, "size": found.size, "mtime_ns": found.mtime_ns}
+                for n, found in enumerate(work)
+            ],
             override_num_blocks=count,
         ).map_batches(
             Worker,
@@ -231,14 +237,14 @@ class RayCluster:
             **kind,
         )
 
-    def _written(self, made: Any, desk: Any, place: Address) -> Any:
+    def _written(self, made: Any, desk: Any, place: Address, together: int) -> Any:
         """Return what becomes of rows that a node takes into a gallery: a dataset of answers."""
-        where = {"num_cpus": WRITING}
+        where: dict[str, Any] = {"num_cpus": WRITING}
         if place.loopback:
-            where = {"num_cpus": 0, "scheduling_strategy": self._here()}
+            where = {"num_cpus": 0, "label_selector": {"ray.io/node-id": self._here()}}
         return made.map_batches(
             Writer,
-            batch_size=WRITTEN,
+            batch_size=together,
             fn_constructor_args=(desk,),
             # One, as one at a time can write, and fewer commits with more in each are quicker.
             compute=self._ray.data.ActorPoolStrategy(
@@ -249,14 +255,15 @@ class RayCluster:
 
     def _desk(self, job: Job, order: Order | None) -> Any:
         """Return an actor on this machine, so that no other node takes it along."""
-        desk = self._ray.remote(num_cpus=0, scheduling_strategy=self._here())(Desk)
+        here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            self._here(), soft=False
+        )
+        desk = self._ray.remote(num_cpus=0, scheduling_strategy=here)(Desk)
         return desk.remote(self._ray.put(job), self._ray.put(order))
 
-    def _here(self) -> Any:
-        """Return what keeps an actor on this machine."""
-        return self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            self._ray.get_runtime_context().get_node_id(), soft=False
-        )
+    def _here(self) -> str:
+        """Return the id of this machine's node."""
+        return str(self._ray.get_runtime_context().get_node_id())
 
     def _room(self) -> tuple[dict[str, Any], int]:
         """Return what each worker takes of a node, and how many workers there may be."""

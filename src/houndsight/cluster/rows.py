@@ -28,25 +28,32 @@ class Answer(NamedTuple):
         Whether it went through the network.
     digest, thumbnail
         What the thumbnail's file is called by, and the JPEG; empty where there is none.
-    fault, remedy
-        Why it could not be taken in, and what to do; empty where it was.
+    error, path, cause, remedy
+        Why it could not be taken in, as `houndsight.errors` has it: the name of the error's class,
+        and what it says; empty where it was.
     """
 
     kind: str
     embedded: bool = False
     digest: bytes = b""
     thumbnail: bytes = b""
-    fault: str = ""
+    error: str = ""
+    path: bytes = b""
+    cause: str = ""
     remedy: str = ""
 
 
 def packed(numbers: NDArray[np.int64], done: Batch, node: str) -> Block:
-    """Put what was read into columns; bytes are kept as such, None as what is empty."""
+    """Put what was read into columns; bytes are kept as such, None as what is empty.
+
+    A file's position means nothing elsewhere, and need not fit into 63 bits.
+    """
     reads = [read for read, _ in done]
     return {
         "n": numbers,
         "path": _objects(read.found.path for read in reads),
-        "listed": np.array([_listed(read.found) for read in reads], np.int64).reshape(-1, 3),
+        "listed_size": np.array([read.found.size for read in reads], np.int64),
+        "listed_mtime_ns": np.array([read.found.mtime_ns for read in reads], np.int64),
         "digest": _objects(read.digest for read in reads),
         "size": np.array([read.size for read in reads], np.int64),
         "mtime_ns": np.array([read.mtime_ns for read in reads], np.int64),
@@ -59,10 +66,6 @@ def packed(numbers: NDArray[np.int64], done: Batch, node: str) -> Block:
         ),
         "passing": np.array([read.passing for read in reads], bool),
     }
-
-
-def _listed(found: Found) -> tuple[int, int, int]:
-    return found.size, found.mtime_ns, found.position
 
 
 def _objects(values: Iterable[Any]) -> NDArray[np.object_]:
@@ -80,7 +83,7 @@ def unpacked(block: Block) -> Batch:
 
 def _row(row: dict[str, Any]) -> tuple[Read, NDArray[np.float32] | None]:
     read = Read(
-        Found(bytes(row["path"]), *row["listed"].tolist()),
+        Found(bytes(row["path"]), int(row["listed_size"]), int(row["listed_mtime_ns"]), 0),
         bytes(row["digest"]),
         size=int(row["size"]),
         mtime_ns=int(row["mtime_ns"]),

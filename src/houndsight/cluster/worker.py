@@ -89,8 +89,8 @@ class Worker:
 
     def __call__(self, block: dict[str, NDArray[Any]]) -> dict[str, Any]:
         """Return columns of what was made of a block's files."""
-        names = ("path", "size", "mtime_ns", "position")
-        work = [Found(*of) for of in zip(*(block[name].tolist() for name in names), strict=True)]
+        columns = (block[name].tolist() for name in ("path", "size", "mtime_ns"))
+        work = [Found(path, size, time, 0) for path, size, time in zip(*columns, strict=True)]
         done = [
             one
             for batch in self.embedder.stream(self.reader.sources(work), self.reader)
@@ -116,10 +116,14 @@ class Writer:
         try:
             kinds = self._taking().take([(replace(read, thumbnail=None), v) for read, v in batch])
         except HoundsightError as error:  # as an exception, it would come back as Ray's
-            fault = f"{error.cause} (on {self.node})"
-            return answers_packed(
-                block["n"], [Answer("", fault=fault, remedy=error.remedy or "")] * len(batch)
+            told = Answer(
+                "",
+                error=type(error).__name__,
+                path=os.fsencode(self.order.place if error.path is None else error.path),
+                cause=f"{error.cause} (on {self.node})",
+                remedy=error.remedy or "",
             )
+            return answers_packed(block["n"], [told] * len(batch))
         # Thumbnails are kept by the machine that gives the command.
         return answers_packed(
             block["n"],

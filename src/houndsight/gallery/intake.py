@@ -228,7 +228,9 @@ class Intake(Documented):
             if item is None:
                 kind, item = ("new" if here is None else "changed"), here
             else:
-                kind = "renamed" if item.removed is None else "new"
+                # One that another took the path from a moment ago was there, too.
+                there = item.removed is None or (item.removed == "index" and item.id in loose)
+                kind = "renamed" if there else "new"
                 if item.removed == "user" and not restore:
                     kind = "left out"
                 if here is not None:

@@ -1,9 +1,11 @@
 """How far indexing is, on record, so that other processes and threads can tell."""
 
 import contextlib
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from houndsight.errors import GalleryError
 from houndsight.gallery.documents import understood
@@ -51,19 +53,47 @@ class Watched:
             done, total, seconds = int(body["done"]), int(body["total"]), float(body["seconds"])
         return Underway(done, total, seconds, max(0.0, idle))
 
-    def tell_indexing(self, done: int, total: int, seconds: float) -> None:
-        """Put on record how far indexing is; `index` calls this in a `told_indexing`."""
-        time = datetime.now(UTC).isoformat()
-        body = {"done": done, "total": total, "seconds": round(seconds, 3), "time": time}
-        self.store.put_document(NAME, body)
-
     @contextlib.contextmanager
-    def told_indexing(self) -> Iterator[None]:
-        """Take what is on record away in the end, also what a killed indexing has left."""
+    def told_indexing(self, total: int) -> Iterator[str]:
+        """Have on record, while it lasts, how far an indexing of `total` photos is.
+
+        Yields what names it. In the end what is on record is taken away, also what a killed
+        indexing has left; from then on nothing can be taken in that is of it.
+        """
+        run = uuid.uuid4().hex
+        if total:
+            self._tell({"run": run, "done": 0, "total": total, "seconds": 0.0}, datetime.now(UTC))
         try:
-            yield
+            yield run
         finally:
             # Where that cannot be written, what went wrong before is what is to be told.
             with contextlib.suppress(GalleryError):
                 if self.store.names(NAME):
                     self.store.put_document(NAME, None)
+
+    def tell_indexing(self, run: str, photos: int) -> None:
+        """Put on record that an indexing has taken in more photos, in the transaction that does.
+
+        Raises
+        ------
+        GalleryError
+            If it is no longer under way: whoever took them in was not heard of for long, and the
+            transaction must not count.
+        """
+        body = self.store.documents(NAME).get(NAME)
+        now = datetime.now(UTC)
+        with understood(self.place, "indexing"):
+            if body is None or body["run"] != run:
+                raise GalleryError(
+                    "the indexing that these photos are of has ended; they were not taken in",
+                    path=self.place,
+                    remedy="Run the command again: it goes on where it was",
+                )
+            # Of what is taken in twice, as a node was lost, there is no more than there was to do.
+            body["done"] = min(body["done"] + photos, body["total"])
+            since = (now - datetime.fromisoformat(body["time"])).total_seconds()
+            body["seconds"] = round(body["seconds"] + max(0.0, since), 3)
+        self._tell(body, now)
+
+    def _tell(self, body: dict[str, Any], now: datetime) -> None:
+        self.store.put_document(NAME, body | {"time": now.isoformat()})
