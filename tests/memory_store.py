@@ -106,6 +106,10 @@ class MemoryStore:
     def shortcut(self, space):
         return ""
 
+    def document(self, name, missing=None):
+        kept = self.kept["documents"]
+        return copy.deepcopy(kept[name]) if name in kept else missing
+
     def documents(self, prefix):
         return {name: copy.deepcopy(self.kept["documents"][name]) for name in self.names(prefix)}
 

@@ -374,6 +374,11 @@ def test_documents_of_any_size_in_order_of_their_names(at):
         "history/000000000002": {"name": "history/000000000002"},
         "history/000000000010": long,
     }
+    for prefix in ("", "history/"):
+        for name, body in again.documents(prefix).items():
+            assert again.document(name) == body
+    assert again.document("history/") is None
+    assert again.document("it's", "none") == "none"  # only what has just this name
     assert again.documents("it's") == {'it\'s "x"/%_': {"name": 'it\'s "x"/%_'}}
     store.put_document("history/000000000010", [1])  # shorter, over a long one
     assert at.open().documents("history/000000000010") == {"history/000000000010": [1]}

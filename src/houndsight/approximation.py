@@ -139,7 +139,7 @@ def document_of(gallery: Gallery, metric: str | None) -> str:
 
 def _known(gallery: Gallery, metric: str | None) -> dict[str, Recall]:
     name = document_of(gallery, metric)
-    body: dict[str, dict[str, Any]] = gallery.store.documents(name).get(name, {})
+    body: dict[str, dict[str, Any]] = gallery.store.document(name, {})
     with understood(gallery.place, "approximate searches"):
         return {k: Recall(**one) for k, one in body.items()}
 

@@ -311,7 +311,7 @@ def _record(gallery: Gallery, made: Tuning) -> None:
         own=made.own,
     )
     name = document_of(gallery, gallery.stored_metric)
-    known = gallery.store.documents(name).get(name, {})
+    known = gallery.store.document(name, {})
     same = {k: one for k, one in known.items() if one["by"] == found.by}
     gallery.store.put_document(name, {**same, str(made.k): written(found)})
 

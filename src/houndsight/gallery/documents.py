@@ -55,9 +55,10 @@ class Documented:
 
     def document(self, name: str) -> Any:
         """Return a document; DamagedGallery if it is gone."""
-        found = self.store.documents(name)
-        if name not in found:
+        missing = object()
+        found = self.store.document(name, missing)
+        if found is missing:
             raise DamagedGallery(
                 f"the catalogue has no document {name!r}", path=self.place, remedy=RESTORE
             )
-        return found[name]
+        return found

@@ -111,7 +111,7 @@ class History(Documented):
             name = self._last() if number is None else f"history/{number:012d}"
             if name is None:
                 return None
-            body: dict[str, Any] | None = self.store.documents(name).get(name)
+            body: dict[str, Any] | None = self.store.document(name)
             if body is None:
                 raise InputError(
                     f"there is no change {number}",
@@ -134,7 +134,7 @@ class History(Documented):
     def _last(self) -> str | None:
         """Return the name of the newest change that was not taken back."""
         for name in reversed(self.store.names("history/")):
-            if not self.store.documents(name)[name]["undone"]:
+            if not self.store.document(name)["undone"]:
                 return name
         return None
 

@@ -61,7 +61,7 @@ class Spaces:
     def _chosen(self) -> list[str]:
         def read() -> list[str]:
             with understood(self.place, "the metrics chosen"):
-                body = self.store.documents("metric").get("metric", {"chosen": []})
+                body = self.store.document("metric", {"chosen": []})
                 return [str(name) for name in body["chosen"]]
 
         return self._current("metric", read)
@@ -122,7 +122,7 @@ class Spaces:
             return Unit(self.settings["dim"])
         if name not in self._maps:  # a version never changes
             with understood(self.place, f"the metric {name}"):
-                body = self.store.documents(f"spaces/{name}")[f"spaces/{name}"]
+                body = self.store.document(f"spaces/{name}")
                 found = Map.read(body["map"])
                 # Its name becomes part of a file's name: another could lead out of the gallery.
                 if found.name != name or found.takes != self.settings["dim"]:
@@ -133,7 +133,7 @@ class Spaces:
     def facts(self, metric: str) -> dict[str, Any]:
         """Return what is on record of how a learned map was made; nothing for other metrics."""
         name = f"spaces/{self.named(metric)}"
-        made: dict[str, Any] = self.store.documents(name).get(name, {"made": {}})["made"]
+        made: dict[str, Any] = self.store.document(name, {"made": {}})["made"]
         return made
 
     def next_version(self, name: str) -> str:
@@ -192,7 +192,7 @@ class Spaces:
         name = f"calibrations/{self.named(metric)}"
 
         def read() -> Calibration | None:
-            body = self.store.documents(name).get(name)
+            body = self.store.document(name)
             with understood(self.place, f"probabilities by {self.named(metric)}"):
                 return None if body is None else Calibration.read(body)
 

@@ -45,7 +45,7 @@ class Watched:
 
     def indexing(self) -> Underway | None:
         """Return how far indexing is, by whatever process; None if none is under way."""
-        body = self.store.documents(NAME).get(NAME)
+        body = self.store.document(NAME)
         if body is None:
             return None
         with understood(self.place, "indexing"):
@@ -80,7 +80,7 @@ class Watched:
             If it is no longer under way: whoever took them in was not heard of for long, and the
             transaction must not count.
         """
-        body = self.store.documents(NAME).get(NAME)
+        body = self.store.document(NAME)
         now = datetime.now(UTC)
         with understood(self.place, "indexing"):
             if body is None or body["run"] != run:

@@ -96,6 +96,10 @@ class Store(Protocol):
         """Return what names the way an approximate search takes; empty where it is exact."""
         ...
 
+    def document(self, name: str, missing: Any = None) -> Any:
+        """Return a document; `missing` where there is none of this name."""
+        ...
+
     def documents(self, prefix: str) -> dict[str, Any]:
         """Return the documents whose names begin so, by name, in order of their names."""
         ...

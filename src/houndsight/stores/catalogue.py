@@ -359,12 +359,18 @@ class LocalCatalogue:
                 found = read()
         return sorted(found, key=lambda item: item.id)
 
+    def document(self, name: str, missing: Any = None) -> Any:
+        """Return a document; `missing` where there is none of this name."""
+        return self._documents("name = ?", name).get(name, missing)
+
     def documents(self, prefix: str) -> dict[str, Any]:
         """Return the documents whose names begin so, by name, in order of their names."""
+        return self._documents("name >= ? AND name < ?", prefix, prefix + LAST)
+
+    def _documents(self, condition: str, *names: str) -> dict[str, Any]:
         with self._reading():
             rows = self._db.execute(
-                "SELECT name, body, crc FROM documents WHERE name >= ? AND name < ? ORDER BY name",
-                (prefix, prefix + LAST),
+                f"SELECT name, body, crc FROM documents WHERE {condition} ORDER BY name", names
             ).fetchall()
         for name, body, crc in rows:
             if crc != layout.document_crc(name, body):
@@ -372,7 +378,7 @@ class LocalCatalogue:
         try:
             return {name: json.loads(body) for name, body, _ in rows}
         except (ValueError, RecursionError) as error:
-            raise self._damaged(f"a document whose name begins {prefix!r} is not JSON") from error
+            raise self._damaged(f"a document whose name begins {names[0]!r} is not JSON") from error
 
     def names(self, prefix: str) -> list[str]:
         """Return the names of the documents that begin so, in order."""

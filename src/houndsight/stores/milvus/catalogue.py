@@ -287,6 +287,17 @@ class MilvusCatalogue:
     def _no_item(self, id_: int) -> GalleryError:
         return GalleryError(f"holds no item {id_:016x}", path=self.address)
 
+    def document(self, name: str, missing: Any = None) -> Any:
+        """Return a document; `missing` where there is none of this name."""
+        key = key_of(name)
+        with self._lock:
+            seen = self._seen()
+            if name in seen.documents:
+                text = seen.documents[name]
+            else:
+                text = self._texts.read([key]).get(key, (0, None))[1]
+        return missing if text is None else json.loads(text)
+
     def documents(self, prefix: str) -> dict[str, Any]:
         """Return the documents whose names begin so, by name, in order of their names."""
         with self._lock:
@@ -315,7 +326,7 @@ class MilvusCatalogue:
 
     def file(self, name: str) -> bytes:
         """Return a file that the gallery was made with; OSError where there is none."""
-        body = self.documents(FILES + name).get(FILES + name)
+        body = self.document(FILES + name)
         if body is None:
             raise FileNotFoundError(2, "No such file or directory")
         return base64.b64decode(body)
