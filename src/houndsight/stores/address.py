@@ -55,11 +55,8 @@ class Address(os.PathLike[str]):
     def loopback(self) -> bool:
         """Whether only processes of this machine reach it."""
         host = (urlsplit(self.server).hostname or "localhost").rstrip(".")
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return host == "localhost"
-        return address.is_loopback or address.is_unspecified
+        ip = _ip(host)
+        return host == "localhost" if ip is None else ip.is_loopback or ip.is_unspecified
 
     @property
     def key(self) -> str:
@@ -118,7 +115,7 @@ def _server(text: str, protocol: str, rest: str) -> Address:
     if (
         found is None
         or int(found[2] or PORT) not in range(1, 65536)
-        or (found[1].startswith("[") and not _is_ip(found[1][1:-1]))
+        or (found[1].startswith("[") and _ip(found[1][1:-1]) is None)
     ):
         raise InputError("names no host and port", path=text, remedy=REMEDY)
     if not slash or not _NAME.fullmatch(name):
@@ -131,9 +128,8 @@ def _server(text: str, protocol: str, rest: str) -> Address:
     return Address(text, f"{protocol}://{found[1]}:{found[2] or PORT}", name)
 
 
-def _is_ip(text: str) -> bool:
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(text)
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
