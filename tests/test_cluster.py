@@ -28,7 +28,7 @@ from houndsight.cli.console import index_bar
 from houndsight.cluster import BLOCK, IN_FLIGHT, RayCluster
 from houndsight.cluster.engine import WRITTEN
 from houndsight.cluster.finding import Finder
-from houndsight.cluster.folders import answered, looked_into
+from houndsight.cluster.folders import entries_read, entries_told
 from houndsight.cluster.rows import Answer, answers_packed, packed
 from houndsight.cluster.worker import Job, Writer
 from houndsight.errors import ClusterError, GalleryBusy, GalleryError, InputError
@@ -376,14 +376,12 @@ def test_numbers_that_other_machines_have_for_folders_mean_nothing_here(tree, mo
 
     def elsewhere(folders):
         asked.extend(folders)
-        block = {"folder": np.empty(len(folders), object)}
-        block["folder"][:] = folders
         return {
             folder: [
                 entry._replace(st_ino=1) if stat.S_ISDIR(entry.st_mode) else entry
-                for entry in entries
+                for entry in entries_read(entries_told(folder))
             ]
-            for folder, entries in answered(looked_into(block)).items()
+            for folder in folders
         }
 
     finder = Finder(None)
@@ -415,8 +413,7 @@ def test_a_folder_that_cannot_be_read_is_told_as_here(tmp_path):
     look = Finder(None).scan(gone)
     with pytest.raises(FileNotFoundError):
         look(gone)
-    told = answered(looked_into({"folder": np.array([gone], object)}))
-    assert isinstance(told[gone], FileNotFoundError)
+    assert isinstance(entries_read(entries_told(gone)), FileNotFoundError)
 
 
 class Blocks:

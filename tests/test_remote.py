@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-import numpy as np
 import pytest
 
 from fakes import draw, encoded, fake_embedder
@@ -239,9 +238,9 @@ def test_an_address_is_listed_in_parts_as_it_is_as_a_whole(place, monkeypatch, a
     place.put("pug/g/kept.jpg", b"x")
     listed = []
 
-    def on_nodes(folders, look, read):
+    def on_nodes(folders, tell, read):
         listed.extend(folders)
-        return read(look({"folder": np.array(folders, object)}))
+        return {folder: read(tell(folder)) for folder in folders}
 
     finder = finding.Finder(None)
     monkeypatch.setattr(finder, "_on_nodes", on_nodes)

@@ -6,11 +6,20 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from houndsight import remote
 from houndsight.cluster.faults import reported
-from houndsight.cluster.folders import Entries, answered, asked, look_into, looked_into, told
+from houndsight.cluster.folders import (
+    Entries,
+    entries_read,
+    entries_told,
+    look_into,
+    members_read,
+    members_told,
+    of_each,
+)
 from houndsight.errors import InputError
 from houndsight.gallery import GALLERY_MARK, find_photos
 from houndsight.listing import Entry, Listing, Scan, scan
@@ -55,7 +64,7 @@ class Finder:
             folders = deeper
         if folders:
             places = {os.path.join(root, folder): folder for folder in folders}
-            there = self._on_nodes(list(places), asked, told)
+            there = self._on_nodes(list(places), members_told, members_read)
             for place, folder in places.items():
                 files = there.get(place) or []
                 if not files:  # a node may lack a right, or a package, that this machine has
@@ -94,25 +103,26 @@ class Finder:
         return look
 
     def _looked_into(self, folders: list[bytes]) -> dict[bytes, Entries]:
-        return self._on_nodes(folders, looked_into, answered)
+        return self._on_nodes(folders, entries_told, entries_read)
 
     def _on_nodes(
         self,
         folders: list[bytes],
-        look: Callable[[dict[str, Any]], dict[str, Any]],
-        read: Callable[[dict[str, Any]], dict[bytes, T]],
+        tell: Callable[[bytes], str],
+        read: Callable[[str], T],
     ) -> dict[bytes, T]:
-        """Look into folders on the nodes, some at a time; `read` makes of it what was found."""
+        """Let nodes tell something of folders, some at a time; `read` makes of it what was told."""
         data = self._ray.data
         data.DataContext.get_current().enable_progress_bars = False
         count = -(-len(folders) // FOLDERS)
         blocks = data.from_items(
             [{"folder": folder} for folder in folders], override_num_blocks=count
-        ).map_batches(look, batch_size=FOLDERS, num_cpus=SHARE)
+        ).map_batches(partial(of_each, tell), batch_size=FOLDERS, num_cpus=SHARE)
         found: dict[bytes, T] = {}
         with reported():
             for block in blocks.iter_batches(batch_size=None, batch_format="numpy"):
-                found |= read(block)
+                told = zip(block["folder"], block["told"], strict=True)
+                found |= {bytes(folder): read(text) for folder, text in told}
         return found
 
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,16 @@ from houndsight.errors import InputError
 from houndsight.listing import scan
 from houndsight.types import Found
 
-__all__ = ["Entries", "Listed", "answered", "asked", "look_into", "looked_into", "told"]
+__all__ = [
+    "Entries",
+    "Listed",
+    "entries_read",
+    "entries_told",
+    "look_into",
+    "members_read",
+    "members_told",
+    "of_each",
+]
 
 
 class Listed(NamedTuple):
@@ -70,29 +80,15 @@ def _listed(entry: os.DirEntry[bytes]) -> Listed:
     return Listed(entry.name, linked, None, *of)
 
 
-def looked_into(block: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Look into a block's folders, on the node that this is called on."""
-    entries = np.empty(len(block["folder"]), object)
-    entries[:] = [_written(look_into(bytes(folder))) for folder in block["folder"]]
-    return {"folder": block["folder"], "entries": entries}
+def of_each(tell: Callable[[bytes], str], block: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Tell something of each of a block's folders, on the node that this is called on."""
+    told = np.empty(len(block["folder"]), object)
+    told[:] = [tell(bytes(folder)) for folder in block["folder"]]
+    return {"folder": block["folder"], "told": told}
 
 
-def answered(block: dict[str, NDArray[Any]]) -> dict[bytes, Entries]:
-    """Return what `looked_into` found, by folder."""
-    return {
-        bytes(folder): _read(text)
-        for folder, text in zip(block["folder"], block["entries"], strict=True)
-    }
-
-
-def asked(block: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """List what is below a block's addresses, on the node that this is called on."""
-    found = np.empty(len(block["folder"]), object)
-    found[:] = [_listed_below(bytes(folder)) for folder in block["folder"]]
-    return {"folder": block["folder"], "found": found}
-
-
-def _listed_below(address: bytes) -> str:
+def members_told(address: bytes) -> str:
+    """Tell in JSON what `remote.members` returns; null where this machine cannot list it."""
     try:
         found = remote.members(address)
     except InputError:
@@ -100,15 +96,8 @@ def _listed_below(address: bytes) -> str:
     return json.dumps([(_text(one.path), one.size, one.mtime_ns) for one in found])
 
 
-def told(block: dict[str, NDArray[Any]]) -> dict[bytes, list[Found] | None]:
-    """Return what `asked` found, by address; None where the node could not list it."""
-    return {
-        bytes(folder): _read_below(text)
-        for folder, text in zip(block["folder"], block["found"], strict=True)
-    }
-
-
-def _read_below(text: str) -> list[Found] | None:
+def members_read(text: str) -> list[Found] | None:
+    """Return what `members_told` tells; None for null."""
     found = json.loads(text)
     if found is None:
         return None
@@ -123,8 +112,9 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _written(entries: Entries) -> str:
-    """Put what was seen into JSON: an error as its number, a name's odd bytes as surrogates."""
+def entries_told(folder: bytes) -> str:
+    """Tell in JSON what lies in a folder: an error as its number, odd bytes as surrogates."""
+    entries = look_into(folder)
     if isinstance(entries, OSError):
         return json.dumps(entries.errno)
     return json.dumps(
@@ -140,7 +130,8 @@ def _written(entries: Entries) -> str:
     )
 
 
-def _read(text: str) -> Entries:
+def entries_read(text: str) -> Entries:
+    """Return what `entries_told` tells."""
     found = json.loads(text)
     if not isinstance(found, list):
         return _error(found)
