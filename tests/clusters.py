@@ -1,5 +1,6 @@
 """Ray's nodes in network namespaces of their own, joined by links that can be slow, or cut."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -19,6 +20,14 @@ IMPATIENT = {
     "RAY_health_check_failure_threshold": "4",
 }
 ATTEMPTS = 4
+
+
+def patiently(start, **how):
+    """Start a head or a node; again where it was not up in Ray's 30 seconds, on a busy machine."""
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(Exception):  # nothing finer is raised for a node
+            return start(**how)
+    return start(**how)
 
 
 def decoding(cluster, shaper):

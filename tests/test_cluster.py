@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clusters import ATTEMPTS, decoding
+from clusters import decoding, patiently
 from fakes import draw, fake_embedder, write_photo
 from houndsight import Embedder, Gallery, cli, extras, index
 from houndsight.ahead import gathered
@@ -70,15 +70,9 @@ def cluster():
             "PYTHONPATH", os.pathsep.join(filter(None, [os.path.dirname(__file__), *sys.path]))
         )
         head = {"num_cpus": 0, "include_dashboard": False}
-        for left in reversed(range(ATTEMPTS)):
-            try:
-                made = Cluster(initialize_head=True, head_node_args=head)
-                break
-            except RuntimeError:  # on a busy machine a head may not be up within Ray's 30 seconds
-                if not left:
-                    raise
+        made = patiently(Cluster, initialize_head=True, head_node_args=head)
         for _ in range(2):
-            made.add_node(num_cpus=1)
+            patiently(made.add_node, num_cpus=1)
         yield made
         ray.shutdown()
         made.shutdown()
@@ -151,7 +145,7 @@ def test_a_node_that_is_lost_costs_no_photo(cluster, photos, tmp_path):
         again = index(photos, tmp_path / "there", engine=ray_cluster)
         assert (again.new, again.embedded) == (1, 1)
         (photos / "new.jpg").unlink()
-    cluster.add_node(num_cpus=1)
+    patiently(cluster.add_node, num_cpus=1)
 
 
 def test_what_ends_the_writer_is_gone_on_with(cluster, photos, tmp_path):

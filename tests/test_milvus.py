@@ -24,6 +24,7 @@ from houndsight.copying import vectors_digest
 from houndsight.errors import GalleryBusy, InputError, NewerFormat, NotAGallery
 from houndsight.gallery import Entry, Rehearsal
 from houndsight.stores.address import address, located
+from houndsight.stores.indexes import Index
 from houndsight.stores.milvus import client as milvus_client
 from houndsight.stores.milvus import lease as milvus_lease
 from houndsight.stores.milvus import making as milvus_making
@@ -565,6 +566,45 @@ def test_kill_9_and_again_loses_and_doubles_nothing(verb, kind, photos, url, tmp
         assert vectors_digest(there) == vectors_digest(here)
         assert there.verify() == []
         assert sorted(there.ids().tolist()) == sorted(here.ids().tolist())
+
+
+def test_half_an_index_of_milvus_lite_is_made_anew(photos, tmp_path):
+    """What a process leaves that is killed while Milvus Lite writes one."""
+    place = f"milvus-lite:{tmp_path}/m"
+    for n in range(40):
+        write_photo(photos / f"{n}.jpg", 300 + n)
+    index(photos, place, embedder=fake_embedder())
+    with Gallery(place) as gallery:
+        gallery.store.build_index(Index("hnsw", {"M": 4, "efConstruction": 50}), lambda *_: None)
+        said = vectors_digest(gallery), gallery.ids().tolist()
+    files = sorted((tmp_path / "m").rglob("indexes/*"))
+    assert {".".join(file.name.split(".")[1:]) for file in files} >= {
+        "vector.flat.idx",
+        "vector.hnsw.idx",
+        "path.inverted.sidx",
+        "digest.inverted.sidx",
+    }
+    for file in files:
+        whole = file.read_bytes()
+        for size in (0, len(whole) // 2, len(whole) - 1):
+            os.truncate(file, size)
+            with Gallery(place) as gallery:
+                assert (vectors_digest(gallery), gallery.ids().tolist()) == said
+                assert {row["id"] for some in gallery.store._near.every() for row in some} == {
+                    *said[1]
+                }
+                assert gallery.verify() == []
+            assert len(file.read_bytes()) == len(whole)
+
+
+def test_what_cannot_be_loaded_without_its_indexes_either_is_told(photos, tmp_path):
+    index(photos, f"milvus-lite:{tmp_path}/m", embedder=fake_embedder())
+    for kind in ("indexes", "data"):
+        for file in (tmp_path / "m" / "collections" / "gallery_items").rglob(f"{kind}/*"):
+            os.truncate(file, 0)
+    for _ in range(2):
+        with pytest.raises(GalleryError, match="Milvus answers with an error: "):
+            Gallery(f"milvus-lite:{tmp_path}/m")
 
 
 @pytest.mark.parametrize("version", [None, "2.6.4"])

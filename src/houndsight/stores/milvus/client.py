@@ -12,7 +12,7 @@ from typing import Any
 
 from houndsight.errors import GalleryError
 from houndsight.stores.address import TOKEN, Address
-from houndsight.stores.milvus.lite import leave, library, serve
+from houndsight.stores.milvus.lite import forget_indexes, leave, library, serve
 
 __all__ = ["BYTES", "Field", "Server", "quoted"]
 
@@ -117,7 +117,13 @@ class Server:
 
     def load(self, collection: str) -> None:
         """Make sure that a collection can be searched."""
-        self._call("load_collection", collection, timeout=BUILD_S)
+        try:
+            self._call("load_collection", collection, timeout=BUILD_S)
+        except GalleryError:
+            # Milvus Lite, killed while it wrote an index, cannot load the part that it wrote.
+            if not forget_indexes(self.address, self.name(collection)):
+                raise
+            self._call("load_collection", collection, timeout=BUILD_S)
 
     def _index(self, kind: str, parameters: Mapping[str, int]) -> Any:
         index = self._library.MilvusClient.prepare_index_params()
@@ -136,7 +142,7 @@ class Server:
                 raise self._foreign(collection, f"has no field {name}")
             if found[name]["type"] != getattr(self._library.DataType, kind):
                 raise self._foreign(collection, f"has a field {name} that is no {kind}")
-        self._call("load_collection", collection)
+        self.load(collection)
         return int(found["vector"]["params"]["dim"])
 
     def _foreign(self, collection: str, fault: str) -> GalleryError:

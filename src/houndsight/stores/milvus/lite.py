@@ -12,7 +12,7 @@ from typing import Any
 from houndsight.errors import GalleryBusy, GalleryError, InputError
 from houndsight.stores.address import Address
 
-__all__ = ["leave", "library", "serve"]
+__all__ = ["forget_indexes", "leave", "library", "serve"]
 
 HOST = "127.0.0.1"
 
@@ -93,6 +93,17 @@ def leave(address: Address) -> None:
             if not served.users:
                 del _served[str(address.file)]
                 served.stop()
+
+
+def forget_indexes(address: Address, collection: str) -> bool:
+    """Delete the indexes in a file, which Milvus Lite makes anew of the rows; False if none are."""
+    if address.file is None:
+        return False
+    folder = address.file / "collections" / collection / "partitions"
+    found = list(folder.glob("*/indexes/*"))
+    for path in found:
+        path.unlink(missing_ok=True)
+    return bool(found)
 
 
 @atexit.register
