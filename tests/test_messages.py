@@ -23,6 +23,7 @@ import pytest
 
 from fakes import write_photo
 from houndsight import cli, embedder
+from houndsight.errors import counted
 from networks import save
 
 GOLDEN = Path(__file__).parent / "golden" / "messages.txt"
@@ -257,3 +258,8 @@ def _commands(command, path):
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
             yield from _commands(inner, name if path == "houndsight" else f"{path} {name}")
+
+
+def test_what_is_counted_in_words():
+    told = [counted(n, noun) for n, noun in ((1, "query"), (0, "query"), (2000, "photo"))]
+    assert told == ["1 query", "0 queries", "2,000 photos"]

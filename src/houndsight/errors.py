@@ -54,8 +54,10 @@ def printable(path: AnyPath) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return how many there are, in words: ``1 photo``, ``2,000 photos``."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+    """Return how many there are, in words: ``1 photo``, ``2,000 photos``, ``3 queries``."""
+    if count != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{count:,} {noun}"
 
 
 class HoundsightError(Exception):

@@ -186,7 +186,7 @@ def _write(
     from houndsight.render.report import report_content
 
     lead = (
-        f"{report.n_queries:,} queries of {counted(len(report.labels), 'label')} against "
+        f"{counted(report.n_queries, 'query')} of {counted(len(report.labels), 'label')} against "
         f"{counted(report.n_gallery, 'labelled photo')}, {report.k} neighbours each."
     )
     write_page(path, report_content(library, report, lead=lead, comparison=comparison))

@@ -64,7 +64,10 @@ def _table(title: str, *columns: str, left: tuple[str, ...] = ()) -> Table:
 
 def figures_table(report: Report) -> Table:
     """Return the figures with their intervals."""
-    title = f"{report.n_queries:,} queries against {counted(report.n_gallery, 'labelled photo')}"
+    title = (
+        f"{counted(report.n_queries, 'query')} against "
+        f"{counted(report.n_gallery, 'labelled photo')}"
+    )
     table = _table(title, "figure", "mean", "95 % interval", "of a query", left=("of a query",))
     names = figures(report.k)
     for key, one in report.figures():
@@ -148,7 +151,7 @@ def comparison_table(comparison: Comparison) -> Table:
     """Return the figures of two settings side by side, with the difference and its p-value."""
     one, other = versus(comparison)
     heading, *rows = comparison_rows(comparison)
-    title = f"{comparison.first.n_queries:,} queries, {one} against {other}"
+    title = f"{counted(comparison.first.n_queries, 'query')}, {one} against {other}"
     table = _table(title, *heading)
     for row in rows:
         table.add_row(*row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from houndsight.errors import printable
+from houndsight.errors import counted, printable
 from houndsight.gallery import Gallery
 from houndsight.queries import Queries, Query
 from houndsight.render.cards import match_note, neighbour_card, query_note, query_thumbnail
@@ -110,8 +110,7 @@ def _content(
 ) -> Content:
     sections: list[Section] = []
     if answers:
-        count = len(answers)
-        sections.append(Answers("1 query" if count == 1 else f"{count:,} queries", answers))
+        sections.append(Answers(counted(len(answers), "query"), answers))
     if queries.skipped:
         rows = [("photo", "why")] + [(printable(one.path), one.reason) for one in queries.skipped]
         sections.append(Table("Could not be read", rows))
