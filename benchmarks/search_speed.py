@@ -214,6 +214,7 @@ def main():
     parser.add_argument("queries", type=Path)
     parser.add_argument("--rows", type=int, default=20580)
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--warm", type=int, default=300, help="other queries, asked before")
     parser.add_argument("--batch", type=int, default=200)
     parser.add_argument("--checked", type=int, default=100)
     parser.add_argument("--peers", default="faiss,usearch,lancedb")
@@ -235,6 +236,9 @@ def main():
         times = {name: [] for name in every}
         right = {name: [] for name in every}
         exact = [truth(queries[n % len(queries)], x) for n in range(arguments.checked)]
+        for search in every.values():
+            for n in range(arguments.count, arguments.count + arguments.warm):
+                search(queries[n % len(queries)][None])
         for part in np.array_split(np.arange(arguments.count), 3):
             for name, search in every.items():
                 time.sleep(0.5)

@@ -24,7 +24,8 @@ from houndsight.errors import (
     NotAGallery,
 )
 from houndsight.gallery import Entry
-from houndsight.stores import layout
+from houndsight.stores import layout, snapshot
+from houndsight.stores.catalogue import LocalCatalogue
 from houndsight.types import Skipped
 
 DIM = 192
@@ -512,6 +513,94 @@ def test_an_answer_and_what_is_told_of_it_are_of_one_moment(gallery, tmp_path, m
     assert set(after.ids[0].tolist()) == set(left[2])
     assert {item.label for item in after.items.values()} == {"after 2"}
     reader.close()
+
+
+def statements(gallery):
+    """What of the items is asked of SQLite from now on."""
+    told = []
+    gallery.store._db.set_trace_callback(lambda text: "FROM items" in text and told.append(text))
+    return told
+
+
+def test_items_that_searches_ask_for_often_are_kept(gallery, tmp_path):
+    _, vectors = fill(gallery, tmp_path, 90)
+    gone = gallery.ids().tolist()[-1]
+    gallery.remove([gone])
+    live = gallery.items()
+
+    def found(some, k):
+        return gallery.search(vectors_of(gallery, vectors[some]), k).items
+
+    found([0], 9)
+    told = statements(gallery)
+    first = found([1], 9)
+    assert [" IN " in text for text in told] == [True]  # 18 are less than a third of 89
+    found([2, 3], 9)
+    assert [" IN " in text for text in told] == [True, False]  # all of them
+    assert found([1], 9) == first
+    assert found(range(90), 89) == {item.id: item for item in live}
+    some = [live[3].id, live[1].id, live[3].id]
+    assert gallery.store.items(some) == [live[1], live[3]]
+    assert gallery.store.items([]) == []
+    assert len(told) == 2
+    # What is not among them is read, with what was asked for beside it.
+    read = gallery.store.items([gone, some[0], 7])
+    assert {item.id: item.removed for item in read} == {gone: "user", some[0]: None}
+    assert len(told) == 3
+
+
+def test_items_that_are_kept_are_of_what_was_committed_last(gallery, tmp_path):
+    _, vectors = fill(gallery, tmp_path, 5, labels=("one",))
+    asked = vectors_of(gallery, vectors)
+
+    def labels(of):
+        return [{item.label for item in of.search(asked, 5).items.values()} for _ in range(3)]
+
+    with Gallery(gallery.place) as other:
+        assert labels(other) == labels(gallery) == [{"one"}] * 3
+        ids = gallery.ids().tolist()
+        gallery.set_labels(dict.fromkeys(ids, "two"), source="user")
+        assert labels(other) == labels(gallery) == [{"two"}] * 3
+
+        def fail_midway():
+            with other.store.transaction():
+                other.set_labels(dict.fromkeys(ids, "three"), source="user")
+                assert labels(other) == [{"three"}] * 3
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail_midway()
+        assert labels(other) == labels(gallery) == [{"two"}] * 3
+        assert {item.label for item in other.store.items(ids)} == {"two"}
+        other.remove(ids[:1])
+        assert len(gallery.search(asked, 5).items) == 4
+        assert gallery.store.items(ids[:1])[0].removed == "user"
+
+
+def test_items_of_a_gallery_that_is_large_or_damaged_elsewhere_are_not_kept(
+    gallery, tmp_path, monkeypatch
+):
+    _, vectors = fill(gallery, tmp_path, 5)
+    asked = vectors_of(gallery, vectors)
+    with monkeypatch.context() as patch, Gallery(gallery.place) as large:
+        patch.setattr(snapshot, "KEPT", 4)
+        large.search(asked, 5)
+        told = statements(large)
+        for n in range(1, 5):
+            large.search(asked, 5)
+            assert len(told) == n
+
+    read = LocalCatalogue.items
+
+    def damaged(self, ids=None):
+        if ids is None:
+            raise DamagedGallery("a page of it is damaged")
+        return read(self, ids)
+
+    with Gallery(gallery.place) as other:
+        monkeypatch.setattr(LocalCatalogue, "items", damaged)
+        for _ in range(3):
+            assert len(other.search(asked, 5).items) == 5
 
 
 def test_other_threads_do_not_wait_for_a_search(gallery, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,13 @@ class LocalStore(LocalCatalogue):
         """Return how many live items have each label, or None."""
         with self._reading():
             return self._live().counted()
+
+    def items(self, ids: Collection[int] | None = None) -> list[Item]:
+        """Return items by id, all when `ids` is None; removed ones too; ordered by id."""
+        live = self._snapshot
+        if ids is None or live is None or live.revision != self.revision():
+            return super().items(ids)
+        return live.shown.of(ids, super().items)
 
     def candidates(
         self,

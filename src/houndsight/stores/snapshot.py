@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houndsight import bound, search
+from houndsight.errors import GalleryError
 from houndsight.stores import layout
 from houndsight.stores.faults import damaged_rows
 from houndsight.stores.reduced import Reduced
-from houndsight.types import Where
+from houndsight.types import Item, Where
 
-__all__ = ["Rows", "Snapshot", "Sound"]
+__all__ = ["Rows", "Shown", "Snapshot", "Sound"]
+
+# Items that may be kept in memory: some 400 bytes each.
+KEPT = 1 << 16
+# One item of many is read in the time in which so many are where all are.
+CHEAPER = 3
 
 
 class Sound:
@@ -78,12 +85,41 @@ class Rows:
         return known
 
 
+class Shown:
+    """Items in memory, once so many were read one by one that reading all takes no longer.
+
+    Parameters
+    ----------
+    every
+        How many there are.
+    """
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._asked = 0
+        self._items: dict[int, Item] | None = None
+
+    def of(
+        self, ids: Collection[int], read: Callable[[Collection[int] | None], list[Item]]
+    ) -> list[Item]:
+        """Return items as `read` does, which reads them; all, when it is told None."""
+        if self._items is None:
+            self._asked += len(ids)
+            if self._every <= KEPT and self._asked * CHEAPER >= self._every:
+                self._items = {}
+                with contextlib.suppress(GalleryError):  # perhaps of others than are asked for
+                    self._items = {one.id: one for one in read(None) if one.removed is None}
+        if self._items and all(id_ in self._items for id_ in ids):
+            return [self._items[id_] for id_ in sorted({*ids})]
+        return read(ids)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """Ids, rows and labels of live items, in order of their rows, and all rows as they are stored.
 
     `labels` are numbers into `names`, -1 for no label; `crcs` the checksums of the items' vectors;
-    `stored` are float32 (rows, dim), mapped.
+    `stored` are float32 (rows, dim), mapped; `shown` is what else is known of items.
     """
 
     revision: int
@@ -96,6 +132,7 @@ class Snapshot:
     stored: NDArray[np.float32]
     sound: Sound
     folder: Path
+    shown: Shown
 
     @classmethod
     def of(
@@ -122,6 +159,7 @@ class Snapshot:
             stored,
             sound,
             folder,
+            Shown(len(ids)),
         )
 
     def ids_of(self, where: Where) -> NDArray[np.int64]:
