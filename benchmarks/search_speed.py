@@ -5,9 +5,11 @@
 GALLERY gives real vectors and labels; QUERIES.npz (`houndsight embed`) the queries. With more rows
 than the gallery has, vectors are made of its own: each a mix of two of one label, the first with a
 weight of 0.5 to 1, every number changed by a normal factor of 10 %, scaled to norm 1 (seed 0).
-Three rounds, and in each all ways after each other, so that the machine's moods meet them alike;
-not query by query, as some keep their threads spinning for a while after an answer. Peers are used
-where they are installed. Every answer of houndsight is held against brute force in float64.
+All ways are first asked for what is like `--warm` rows of the gallery, untimed, as in a process
+that has served for a while. Then three rounds, and in each all ways after each other, so that the
+machine's moods meet them alike; not query by query, as some keep their threads spinning for a while
+after an answer. Peers are used where they are installed. Every answer of houndsight is held against
+brute force in float64.
 """
 
 import argparse
@@ -214,7 +216,7 @@ def main():
     parser.add_argument("queries", type=Path)
     parser.add_argument("--rows", type=int, default=20580)
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--warm", type=int, default=300, help="other queries, asked before")
+    parser.add_argument("--warm", type=int, default=1000, help="rows asked for before")
     parser.add_argument("--batch", type=int, default=200)
     parser.add_argument("--checked", type=int, default=100)
     parser.add_argument("--peers", default="faiss,usearch,lancedb")
@@ -237,8 +239,8 @@ def main():
         right = {name: [] for name in every}
         exact = [truth(queries[n % len(queries)], x) for n in range(arguments.checked)]
         for search in every.values():
-            for n in range(arguments.count, arguments.count + arguments.warm):
-                search(queries[n % len(queries)][None])
+            for row in np.random.default_rng(1).integers(len(x), size=arguments.warm):
+                search(x[row][None])
         for part in np.array_split(np.arange(arguments.count), 3):
             for name, search in every.items():
                 time.sleep(0.5)
