@@ -33,6 +33,8 @@ SOME = 64
 FIRST = 40
 # Rows looked at together: so many of 2,048 numbers fit into a core's second cache.
 CACHED = 64
+# Numbers of a page of memory.
+PAGE = 1024
 # An approximate search looks at so many times as many rows at the finest level as in full.
 WIDER = 16
 # Numbers of the score matrix in memory at once: 16 million float32 = 64 MB.
@@ -206,6 +208,7 @@ class _Near:
         self.squared = np.empty(0, np.float32)
         self._seen = np.zeros(len(x), bool)
         self._scratch = np.empty((CACHED, len(query)), np.float32)
+        self._pages = np.arange(0, len(query), PAGE)
         # Differences are rounded once, their squares once, and summed up in any order.
         self.slack = (len(query) + 8) * UNIT
 
@@ -214,6 +217,9 @@ class _Near:
         rows = rows[~self._seen[rows]]
         self._seen[rows] = True
         squared = np.empty(len(rows), np.float32)
+        # One number of each page, of all rows: processors wait for these at once, and where a page
+        # begins to be read they know what is next.
+        self.x[rows[:, None], self._pages]
         with np.errstate(over="ignore"):
             for start in range(0, len(rows), CACHED):
                 some = rows[start : start + CACHED]
