@@ -98,7 +98,8 @@ def test_no_row_is_nearer_than_its_bound(problem):
         for query, row, square in zip(q, scores, squares, strict=True):
             if 1e-30 < square < 1e30:
                 exact = ((x.astype(np.float64) - query.astype(np.float64)) ** 2).sum(axis=1)
-                least = (1 - 2 * level.reduction.slack) * square - 2 * row
+                off = 2 * level.reduction.slack + level.reduction.loss
+                least = (1 - off) * square - 2 * row
                 assert not (least > exact * (1 + 1e-12)).any()
 
 
@@ -137,6 +138,36 @@ def test_the_margin_of_short_rows_is_twice_what_was_derived_and_hardly_more(dim,
     derived = product + residual + 2 * u
     slack = Reduction(fit(np.eye(2, dim, dtype=np.float32)), columns).slack
     assert 2 * derived <= slack <= 2 * derived + 17 * u
+
+
+@pytest.mark.parametrize(("dim", "columns"), [(48, 8), (200, 32), (2048, 128), (2048, 336)])
+def test_a_query_is_projected_as_exactly_as_was_derived(dim, columns):
+    """In pieces of float32, of which those below have the worst signs and sizes."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((400, dim)).astype(np.float32)
+    basis = fit(x)
+    reduction = Reduction(basis, columns)
+    u, n = 2.0**-24, columns - 2
+    derived = (bound.PIECE + 4) * u * math.sqrt(n)
+    assert derived < reduction.loss < 1.1 * derived
+    axes = basis.axes[:, :n]
+    hard = np.abs(axes.T[:20]) * (1 + rng.random((min(n, 20), dim)))
+    queries = np.concatenate([x[:50], 1e8 * x[:5], 1e-9 * x[:5], hard, np.abs(x[:20]) + 30])
+    queries = (queries + basis.centre).astype(np.float32)
+    p, squares = reduction.projected(queries)
+    b = queries.astype(np.float64) - basis.centre
+    assert np.array_equal(squares, np.vecdot(b, b))
+    off = np.linalg.norm(p - b @ axes, axis=1)
+    assert (off <= derived * np.sqrt(squares)).all()
+    assert off.max() > 0
+    one = np.concatenate([reduction.projected(query[None])[0] for query in queries])
+    assert np.allclose(one, p, rtol=0, atol=2 * derived * np.sqrt(squares).max())
+    short = reduction.query(p, squares)
+    # What is left over is no less than it is, and each row may lack half the loss.
+    r = np.sqrt(np.maximum(squares - np.vecdot(b @ axes, b @ axes), 0))
+    assert (short[:, -2] >= r * (1 - 2 * u)).all()
+    lacks = (1 - short[:, -1].astype(np.float64)) * (0.5 - reduction.slack)
+    assert (lacks >= reduction.loss / 2).all()
 
 
 def test_few_rows_are_looked_at_in_full_where_vectors_have_a_structure(monkeypatch):

@@ -9,6 +9,7 @@ full.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ SOME = 64
 FIRST = 40
 # Rows looked at together: so many of 2,048 numbers fit into a core's second cache.
 CACHED = 64
+# Numbers of a query that are projected in float32 together.
+PIECE = 128
 # Numbers of a page of memory.
 PAGE = 1024
 # An approximate search looks at so many times as many rows at the finest level as in full.
@@ -93,16 +96,21 @@ class Reduction:
     """Turns vectors into short rows whose distances are lower bounds.
 
     With a = x - centre, p = a @ axes and r = sqrt(|a|**2 - |p|**2), a row is
-    ``[p, r, -(1/2 - slack) |a|**2]`` and a query ``[p, r, 1]``, in float32. Their inner product s
-    proves that::
+    ``[p, r, -(1/2 - slack) |a|**2]`` and a query ``[p, r, 1]``, in float32, but for what covers
+    rounding. Their inner product s proves that::
 
-        |x - q|**2 >= (1 - 2 slack) |b|**2 - 2 s,  b = q - centre
+        |x - q|**2 >= (1 - 2 slack - loss) |b|**2 - 2 s,  b = q - centre
 
-    `slack` covers all rounding. With u = 2**-24 and n columns the product is off by at most
+    `slack` covers all rounding of rows. With u = 2**-24 and n columns the product is off by at most
     ``n u / (1 - n u)`` times the product of the absolute values (Higham, Accuracy and Stability of
     Numerical Algorithms, 2nd edition, section 3.1), which is ``|a|**2 + |b|**2`` or less; p and r
     are rounded to float32; and r**2, a difference computed in float64, is off by at most
     ``(2 sqrt(n) + 4) dim 2**-53 |a|**2``, which matters where r is nearly 0.
+
+    Queries are projected in float32, that is in half the time, in pieces that are put together in
+    float64: each of the n - 2 products is off by ``(PIECE + 4) u |b|`` or less, all together by
+    `loss` times |b|. So a query's r**2 is at most ``|b|**2 - |p|**2 + 2 loss |b|**2`` and a little,
+    and s lacks ``loss |a| |b|`` or less, which is ``loss (|a|**2 + |b|**2) / 2`` or less.
 
     Parameters
     ----------
@@ -115,33 +123,48 @@ class Reduction:
     def __init__(self, basis: Basis, columns: int) -> None:
         self.basis = basis
         self.dim = columns
-        # Each axis in one piece: one query is projected in three quarters of the time.
-        self._axes = np.asfortranarray(basis.axes[:, : columns - 2])
         dim = len(basis.centre)
         residual = ((2 * columns**0.5 + 4) * dim * 2.0**-53) ** 0.5
         # Twice what was derived, for what is smaller still: axes orthonormal but for 1e-13.
         self.slack = 2 * (columns + 8) * UNIT + 2 * (residual + 2 * UNIT)
+        # A little more than was derived, for products of what is small.
+        self.loss = (PIECE + 8) * UNIT * (columns - 2) ** 0.5
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return rows, float32 (m, columns)."""
         out = np.empty((len(vectors), self.dim), np.float32)
         for start in range(0, len(vectors), BLOCK):
-            p, squares = self.projected(vectors[start : start + BLOCK])
+            a = vectors[start : start + BLOCK].astype(np.float64) - self.basis.centre
+            p, squares = a @ self.basis.axes[:, : self.dim - 2], np.vecdot(a, a)
             with np.errstate(over="ignore"):
                 out[start : start + BLOCK] = self._row(p, squares, -(0.5 - self.slack) * squares)
         return out
 
-    def projected(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
-        """Return p (n, columns - 2) and |a|**2 (n,) of vectors (n, dim), both float64."""
-        a = vectors.astype(np.float64) - self.basis.centre
-        return a @ self._axes, np.vecdot(a, a)
+    def projected(self, queries: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+        """Return p (n, columns - 2) and |b|**2 (n,) of queries (n, dim), both float64."""
+        b = queries.astype(np.float64) - self.basis.centre
+        pieces = np.zeros((len(b), len(self._pieces) * PIECE), np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            pieces[:, : b.shape[1]] = b
+            products = pieces.reshape(len(b), -1, PIECE).swapaxes(0, 1) @ self._pieces
+        return products.sum(axis=0, dtype=np.float64), np.vecdot(b, b)
+
+    @functools.cached_property
+    def _pieces(self) -> NDArray[np.float32]:
+        """The axes in pieces, float32 (pieces, PIECE, columns - 2), zeros after the last number."""
+        dim = len(self.basis.axes)
+        pieces = np.zeros((-(-dim // PIECE), PIECE, self.dim - 2), np.float32)
+        pieces.reshape(-1, self.dim - 2)[:dim] = self.basis.axes[:, : self.dim - 2]
+        return pieces
 
     def query(self, p: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return queries, float32 (n, columns), by what `projected` makes of them.
 
         That may be by a finer reduction on the same basis: it is projected once for all levels.
         """
-        return self._row(p, squares, 1.0).astype(np.float32)
+        # The last number gives each row what s may lack, |a|**2 loss / 2: the row has nearly half.
+        most = (1 + 2.1 * self.loss) * squares
+        return self._row(p, most, 1 - 1.1 * self.loss).astype(np.float32)
 
     def _row(
         self,
@@ -157,7 +180,7 @@ class Reduction:
 
     def threshold(self, square: float, distance: float) -> np.float32:
         """Return the s below which a row is surely farther than sqrt(`distance`) from a query."""
-        bar = ((1 - 2 * self.slack) * square - distance) / 2
+        bar = ((1 - 2 * self.slack - self.loss) * square - distance) / 2
         with np.errstate(over="ignore"):
             below: np.float32 = np.nextafter(np.float32(bar), np.float32(-np.inf))
         return below
