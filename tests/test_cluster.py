@@ -51,6 +51,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
+PHOTOS = 300
 DOGS = Path(__file__).resolve().parents[2] / "shared" / "dogs" / "queries"
 
 
@@ -80,15 +81,15 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """600 photos of dogs, or drawings where these are not there; one file is none."""
+    """PHOTOS photos of dogs, or drawings where these are not there; one file is none."""
     folder = tmp_path_factory.mktemp("cluster") / "photos"
     if DOGS.is_dir():
-        for path in sorted(DOGS.rglob("*.jpg"))[:600]:
+        for path in sorted(DOGS.rglob("*.jpg"))[:PHOTOS]:
             target = folder / path.relative_to(DOGS)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path)
     else:
-        for n in range(600):
+        for n in range(PHOTOS):
             write_photo(folder / f"breed-{n % 20}" / f"{n}.jpg", n, (96, 80))
     (folder / "bad.jpg").write_text("no photo")
     return folder
@@ -128,7 +129,7 @@ def test_a_node_that_is_lost_costs_no_photo(cluster, photos, tmp_path):
             progress=lose_a_node,
         )
         assert gone
-        assert same(tmp_path / "here", tmp_path / "there") == report.new == 600
+        assert same(tmp_path / "here", tmp_path / "there") == report.new == PHOTOS
         (skipped,) = report.skipped
         assert skipped.reason.startswith("is no photo")
         assert " (on " in skipped.reason
@@ -140,7 +141,7 @@ def test_a_node_that_is_lost_costs_no_photo(cluster, photos, tmp_path):
 
         # And again: nothing is embedded, and what is new goes to the nodes that are left.
         again = index(photos, tmp_path / "there", engine=ray_cluster)
-        assert (again.embedded, again.unchanged) == (0, 600)
+        assert (again.embedded, again.unchanged) == (0, PHOTOS)
         write_photo(photos / "new.jpg", 999, (96, 80))
         again = index(photos, tmp_path / "there", engine=ray_cluster)
         assert (again.new, again.embedded) == (1, 1)
