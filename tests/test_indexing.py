@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -503,6 +504,18 @@ def test_nothing_is_taken_in_once_its_indexing_has_ended(many, tmp_path):
 
         report = index(many, gallery, embedder=fake_embedder(), progress=meanwhile)
         assert len(gallery) == report.new + len(before)
+
+
+def test_the_end_of_an_indexing_is_not_that_of_another(many, tmp_path):
+    """Of one that lost its right to add, as its machine had been stopped for long."""
+    with Gallery.create(tmp_path / "gallery", fake_embedder()) as gallery:
+        for total in (0, 5):  # also if there was nothing to do
+            with ExitStack() as other:
+                with gallery.told_indexing(total):
+                    second = other.enter_context(gallery.told_indexing(3))
+                gallery.tell_indexing(second, 1)
+                assert gallery.indexing().done == 1
+            assert gallery.indexing() is None
 
 
 def test_a_network_that_cannot_be_loaded_leaves_no_indexing_under_way(many, tmp_path, monkeypatch):

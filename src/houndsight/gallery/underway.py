@@ -57,10 +57,11 @@ class Watched:
     def told_indexing(self, total: int) -> Iterator[str]:
         """Have on record, while it lasts, how far an indexing of `total` photos is.
 
-        Yields what names it. In the end what is on record is taken away, also what a killed
-        indexing has left; from then on nothing can be taken in that is of it.
+        Yields what names it. In the end that is taken away, also what a killed indexing had left;
+        from then on nothing can be taken in that is of it. Another's, which began as this one had
+        lost its right to add, stays.
         """
-        run = uuid.uuid4().hex
+        run, left = uuid.uuid4().hex, self.store.document(NAME)
         if total:
             self._tell({"run": run, "done": 0, "total": total, "seconds": 0.0}, datetime.now(UTC))
         try:
@@ -68,7 +69,8 @@ class Watched:
         finally:
             # Where that cannot be written, what went wrong before is what is to be told.
             with contextlib.suppress(GalleryError):
-                if self.store.names(NAME):
+                now = self.store.document(NAME)
+                if now is not None and (now == left or now["run"] == run):
                     self.store.put_document(NAME, None)
 
     def tell_indexing(self, run: str, photos: int) -> None:
