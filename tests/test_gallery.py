@@ -590,17 +590,27 @@ def test_items_of_a_gallery_that_is_large_or_damaged_elsewhere_are_not_kept(
             large.search(asked, 5)
             assert len(told) == n
 
-    read = LocalCatalogue.items
+    read = LocalCatalogue._items
 
-    def damaged(self, ids=None):
-        if ids is None:
+    def damaged(self, column, values, condition="1"):
+        if values is None:
             raise DamagedGallery("a page of it is damaged")
-        return read(self, ids)
+        return read(self, column, values, condition)
 
     with Gallery(gallery.place) as other:
-        monkeypatch.setattr(LocalCatalogue, "items", damaged)
+        monkeypatch.setattr(LocalCatalogue, "_items", damaged)
         for _ in range(3):
             assert len(other.search(asked, 5).items) == 5
+
+
+def test_numbers_of_numpy_are_ids(gallery, tmp_path):
+    fill(gallery, tmp_path, 4)
+    ids = gallery.ids()
+    for _ in range(3):  # read one by one, and kept
+        assert [item.id for item in gallery.store.items(ids)] == sorted(ids.tolist())
+        gallery.search(vectors_of(gallery, np.ones((1, DIM))), 4)
+    with pytest.raises(TypeError):
+        gallery.store.items([0.5])
 
 
 def test_other_threads_do_not_wait_for_a_search(gallery, tmp_path, monkeypatch):

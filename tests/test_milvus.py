@@ -11,8 +11,10 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -595,6 +597,40 @@ def test_half_an_index_of_milvus_lite_is_made_anew(photos, tmp_path):
                 }
                 assert gallery.verify() == []
             assert len(file.read_bytes()) == len(whole)
+
+
+def test_threads_that_open_it_together_all_find_it_made_anew(photos, tmp_path):
+    place = f"milvus-lite:{tmp_path}/m"
+    index(photos, place, embedder=fake_embedder())
+    for _ in range(3):
+        for file in (tmp_path / "m").rglob("indexes/*"):
+            os.truncate(file, 0)
+        with ThreadPoolExecutor(4) as threads:
+            for opened in [threads.submit(Gallery, place) for _ in range(4)]:
+                opened.result().close()
+
+
+def test_indexes_that_are_whole_stay_whatever_cannot_be_loaded(photos, tmp_path, monkeypatch):
+    from milvus_lite.index.scalar import ScalarInvertedIndex
+
+    place = f"milvus-lite:{tmp_path}/m"
+    index(photos, place, embedder=fake_embedder())
+    files = {file: file.stat().st_ino for file in (tmp_path / "m").rglob("indexes/*")}
+    half, *_ = files
+    os.truncate(half, 5)
+    loaded = ScalarInvertedIndex.load
+
+    def once_not(path):
+        monkeypatch.setattr(ScalarInvertedIndex, "load", loaded)
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(ScalarInvertedIndex, "load", once_not)
+    Gallery(place).close()
+    monkeypatch.setattr(Path, "unlink", Mock(side_effect=PermissionError))
+    assert {file for file, number in files.items() if file.stat().st_ino != number} <= {half}
+    os.truncate(half, 5)
+    with pytest.raises(GalleryError, match="Milvus answers with an error: "):
+        Gallery(place)
 
 
 def test_what_cannot_be_loaded_without_its_indexes_either_is_told(photos, tmp_path):

@@ -36,6 +36,8 @@ FIRST = 40
 CACHED = 64
 # Numbers of a query that are projected in float32 together.
 PIECE = 128
+# Queries that are projected together: more would take memory for all their pieces.
+TOGETHER = 256
 # Numbers of a page of memory.
 PAGE = 1024
 # An approximate search looks at so many times as many rows at the finest level as in full.
@@ -143,11 +145,15 @@ class Reduction:
     def projected(self, queries: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
         """Return p (n, columns - 2) and |b|**2 (n,) of queries (n, dim), both float64."""
         b = queries.astype(np.float64) - self.basis.centre
-        pieces = np.zeros((len(b), len(self._pieces) * PIECE), np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):
-            pieces[:, : b.shape[1]] = b
-            products = pieces.reshape(len(b), -1, PIECE).swapaxes(0, 1) @ self._pieces
-        return products.sum(axis=0, dtype=np.float64), np.vecdot(b, b)
+        p = np.empty((len(b), self.dim - 2))
+        for start in range(0, len(b), TOGETHER):
+            some = b[start : start + TOGETHER]
+            pieces = np.zeros((len(some), len(self._pieces) * PIECE), np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):
+                pieces[:, : b.shape[1]] = some
+                products = pieces.reshape(len(some), -1, PIECE).swapaxes(0, 1) @ self._pieces
+            products.sum(axis=0, dtype=np.float64, out=p[start : start + TOGETHER])
+        return p, np.vecdot(b, b)
 
     @functools.cached_property
     def _pieces(self) -> NDArray[np.float32]:

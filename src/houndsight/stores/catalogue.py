@@ -7,6 +7,7 @@ it is ignored and overwritten.
 
 import contextlib
 import json
+import operator
 import os
 import sqlite3
 import threading
@@ -326,7 +327,8 @@ class LocalCatalogue:
 
     def items(self, ids: Collection[int] | None = None) -> list[Item]:
         """Return items by id, all when `ids` is None; removed ones too; ordered by id."""
-        return self._items("id", ids)
+        # NumPy's numbers are none to SQLite, which finds nothing by them.
+        return self._items("id", None if ids is None else {*map(operator.index, ids)})
 
     def with_digests(self, digests: Collection[bytes], *, given_up: bool = False) -> list[Item]:
         """Return the items of which the store holds the vector, with one of these digests.

@@ -68,7 +68,7 @@ class LocalStore(LocalCatalogue):
         live = self._snapshot
         if ids is None or live is None or live.revision != self.revision():
             return super().items(ids)
-        return live.shown.of(ids, super().items)
+        return live.shown.of(ids, super().items, lambda: self._items("id", None, "removed IS NULL"))
 
     def candidates(
         self,

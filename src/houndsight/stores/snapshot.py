@@ -100,15 +100,18 @@ class Shown:
         self._items: dict[int, Item] | None = None
 
     def of(
-        self, ids: Collection[int], read: Callable[[Collection[int] | None], list[Item]]
+        self,
+        ids: Collection[int],
+        read: Callable[[Collection[int]], list[Item]],
+        read_live: Callable[[], list[Item]],
     ) -> list[Item]:
-        """Return items as `read` does, which reads them; all, when it is told None."""
+        """Return items as `read` does, which reads them; `read_live` reads all that are live."""
         if self._items is None:
             self._asked += len(ids)
             if self._every <= KEPT and self._asked * CHEAPER >= self._every:
                 self._items = {}
                 with contextlib.suppress(GalleryError):  # perhaps of others than are asked for
-                    self._items = {one.id: one for one in read(None) if one.removed is None}
+                    self._items = {item.id: item for item in read_live()}
         if self._items and all(id_ in self._items for id_ in ids):
             return [self._items[id_] for id_ in sorted({*ids})]
         return read(ids)

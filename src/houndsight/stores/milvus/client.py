@@ -12,7 +12,7 @@ from typing import Any
 
 from houndsight.errors import GalleryError
 from houndsight.stores.address import TOKEN, Address
-from houndsight.stores.milvus.lite import forget_indexes, leave, library, serve
+from houndsight.stores.milvus.lite import leave, library, mended, serve
 
 __all__ = ["BYTES", "Field", "Server", "quoted"]
 
@@ -120,10 +120,10 @@ class Server:
         try:
             self._call("load_collection", collection, timeout=BUILD_S)
         except GalleryError:
-            # Milvus Lite, killed while it wrote an index, cannot load the part that it wrote.
-            if not forget_indexes(self.address, self.name(collection)):
+            if self.address.file is None:
                 raise
-            self._call("load_collection", collection, timeout=BUILD_S)
+            with mended(self.address, self.name(collection)):
+                self._call("load_collection", collection, timeout=BUILD_S)
 
     def _index(self, kind: str, parameters: Mapping[str, int]) -> Any:
         index = self._library.MilvusClient.prepare_index_params()

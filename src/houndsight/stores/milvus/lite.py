@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from houndsight.errors import GalleryBusy, GalleryError, InputError
 from houndsight.stores.address import Address
 
-__all__ = ["forget_indexes", "leave", "library", "serve"]
+__all__ = ["leave", "library", "mended", "serve"]
 
 HOST = "127.0.0.1"
 
@@ -31,6 +36,7 @@ class _Served:
 
 _served: dict[str, _Served] = {}  # by file
 _lock = threading.Lock()
+_mending = threading.Lock()
 
 
 def library(name: str) -> Any:
@@ -95,15 +101,38 @@ def leave(address: Address) -> None:
                 served.stop()
 
 
-def forget_indexes(address: Address, collection: str) -> bool:
-    """Delete the indexes in a file, which Milvus Lite makes anew of the rows; False if none are."""
-    if address.file is None:
+@contextlib.contextmanager
+def mended(address: Address, collection: str) -> Iterator[None]:
+    """Keep other threads from loading what could not be loaded, without the halves of indexes.
+
+    Milvus Lite writes them in place, and cannot load what is left of one by a process that was
+    killed meanwhile. It makes what is missing of the rows.
+    """
+    with _mending:
+        if address.file is not None:
+            folder = address.file / "collections" / collection / "partitions"
+            for path in folder.glob("*/indexes/*.*idx"):
+                if not _whole(path):
+                    with contextlib.suppress(OSError):  # then it still cannot be loaded
+                        path.unlink()
+        yield
+
+
+def _whole(path: Path) -> bool:
+    """Return whether an index was written to its end; True if that cannot be told now."""
+    try:
+        with path.open("rb") as file:
+            if path.suffix == ".sidx":
+                library("pyarrow.ipc").open_file(file)
+            elif path.name.endswith(".flat.idx"):
+                np.load(path, mmap_mode="r")
+            else:
+                library("faiss").read_index(str(path))
+    except OSError:
+        return True
+    except (ValueError, EOFError, RuntimeError):
         return False
-    folder = address.file / "collections" / collection / "partitions"
-    found = list(folder.glob("*/indexes/*"))
-    for path in found:
-        path.unlink(missing_ok=True)
-    return bool(found)
+    return True
 
 
 @atexit.register
