@@ -51,7 +51,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
-PHOTOS = 300
+PHOTOS = 600
 DOGS = Path(__file__).resolve().parents[2] / "shared" / "dogs" / "queries"
 
 
