@@ -1,5 +1,6 @@
 """Galleries in Milvus: the same as in a folder, whatever is killed, and errors that help."""
 
+import contextlib
 import hashlib
 import importlib
 import os
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -608,6 +610,25 @@ def test_threads_that_open_it_together_all_find_it_made_anew(photos, tmp_path):
         with ThreadPoolExecutor(4) as threads:
             for opened in [threads.submit(Gallery, place) for _ in range(4)]:
                 opened.result().close()
+
+
+def test_threads_that_open_it_together_have_its_collections_once(photos, tmp_path, monkeypatch):
+    from milvus_lite import db
+
+    place = f"milvus-lite:{tmp_path}/m"
+    index(photos, place, embedder=fake_embedder())
+    opened, real = Counter(), db.Collection
+
+    def slowly(name, *how, **more):
+        opened[name] += 1
+        time.sleep(0.05)
+        return real(name, *how, **more)
+
+    monkeypatch.setattr(db, "Collection", slowly)
+    with ThreadPoolExecutor(4) as threads, contextlib.ExitStack() as stack:
+        for gallery in list(threads.map(Gallery, [place] * 4)):
+            stack.enter_context(gallery)
+    assert opened == {"gallery_items": 1, "gallery_documents": 1, "gallery_lock": 1}
 
 
 def test_indexes_that_are_whole_stay_whatever_cannot_be_loaded(photos, tmp_path, monkeypatch):

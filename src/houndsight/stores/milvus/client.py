@@ -99,14 +99,14 @@ class Server:
         schema = self._library.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         for name, kind, how in fields:
             schema.add_field(name, getattr(kinds, kind), **how)
-        indexes = {}
+        self._call("create_collection", collection, schema=schema, consistency_level=STRONG)
         if flat:
-            indexes["index_params"] = index = self._index("FLAT", {})
+            index = self._index("FLAT", {})
             for name in asked_for:
                 index.add_index(name, index_type="INVERTED")
-        self._call(
-            "create_collection", collection, schema=schema, consistency_level=STRONG, **indexes
-        )
+            # There are no rows yet: the client would sleep half a second for each index.
+            self._call("create_index", collection, index_params=index, sync=False)
+            self.load(collection)
 
     def build(self, collection: str, kind: str, parameters: Mapping[str, int]) -> None:
         """Index the rows of a collection that was made without, and load it; waits for it."""

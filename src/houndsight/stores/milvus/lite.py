@@ -74,7 +74,7 @@ def serve(address: Address) -> str:
             _served[file].users += 1
         else:
             try:
-                _served[file] = _Served(*start(file, HOST, 0))
+                _served[file] = served = _Served(*start(file, HOST, 0))
             except locked:
                 raise GalleryBusy(
                     "another process has this file of Milvus Lite open, and only one can",
@@ -87,6 +87,11 @@ def serve(address: Address) -> str:
                     path=address,
                     remedy="Check the name, and the space and the rights there",
                 ) from error
+            # Two requests that ask for a collection for the first time at once open it twice, and
+            # what the first then loads or writes the second does not know of.
+            for name in served.database.list_collections():
+                with contextlib.suppress(Exception):  # who needs it is told
+                    served.database.get_collection(name)
         return f"http://{HOST}:{_served[file].port}"
 
 
