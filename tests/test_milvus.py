@@ -36,7 +36,7 @@ from houndsight.stores.milvus import search as milvus_search
 from houndsight.stores.milvus import store as milvus
 from houndsight.stores.milvus.client import Server
 from houndsight.stores.milvus.lease import LOCK, Lease
-from houndsight.stores.milvus.rows import ITEMS, fields
+from houndsight.stores.milvus.rows import ASKED_FOR, ITEMS, fields
 from houndsight.stores.milvus.texts import DOCUMENTS, _parts_of
 from houndsight.stores.opening import create_store, open_store
 from milvus_servers import needs_milvus
@@ -599,6 +599,51 @@ def test_half_an_index_of_milvus_lite_is_made_anew(photos, tmp_path):
                 }
                 assert gallery.verify() == []
             assert len(file.read_bytes()) == len(whole)
+
+
+@pytest.mark.parametrize("call", ["create_collection", "create_index"])
+@pytest.mark.parametrize("nth", [0, 1, 2])
+def test_a_collection_that_was_half_made_is_made_to_its_end(photos, url, monkeypatch, call, nth):
+    """Killed before a collection is made, or its indexes."""
+
+    class Killed(BaseException):
+        pass
+
+    real, seen = Server._call, Counter()
+
+    def until(self, method, *what, **how):
+        seen[method] += 1
+        if seen[call] == nth + 1 and method == call:
+            raise Killed
+        return real(self, method, *what, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Server, "_call", until)
+        with pytest.raises(Killed):
+            index(photos, url, embedder=fake_embedder())
+    Gallery.check_free(url)
+    assert not Gallery.exists(url)
+    index(photos, url, embedder=fake_embedder())
+    with Gallery(url) as gallery:
+        assert len(gallery) == 12
+        server = gallery.store._server
+        for name in ("items", "documents", "lock"):
+            assert server.indexed(name, "vector")
+        assert all(server.indexed(ITEMS, name) for name in ASKED_FOR)
+
+
+@pytest.mark.parametrize("left", [[], ["schema.json.tmp"], ["manifest.json", "wal/1.arrow"]])
+@pytest.mark.parametrize("name", ["gallery_lock", "gallery_items", "gallery_documents"])
+def test_a_folder_without_a_schema_is_in_nobody_s_way(photos, tmp_path, name, left):
+    """Milvus Lite, killed while it made or deleted a collection."""
+    folder = tmp_path / "m" / "collections" / name
+    folder.mkdir(parents=True)
+    for file in left:
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_bytes(b"{")
+    index(photos, f"milvus-lite:{tmp_path}/m", embedder=fake_embedder())
+    with Gallery(f"milvus-lite:{tmp_path}/m") as gallery:
+        assert len(gallery) == 12
 
 
 def test_threads_that_open_it_together_all_find_it_made_anew(photos, tmp_path):

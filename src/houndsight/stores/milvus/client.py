@@ -12,7 +12,7 @@ from typing import Any
 
 from houndsight.errors import GalleryError
 from houndsight.stores.address import TOKEN, Address
-from houndsight.stores.milvus.lite import leave, library, mended, serve
+from houndsight.stores.milvus.lite import cleared, leave, library, mended, serve
 
 __all__ = ["BYTES", "Field", "Server", "quoted"]
 
@@ -93,20 +93,33 @@ class Server:
         """Make a collection of (name, type, how) fields, searched by brute force, and load it.
 
         Where not `flat`, `build` makes it one that can be searched. Rows are found by the texts in
-        fields that are `asked_for` without a look at all others.
+        fields that are `asked_for` without a look at all others. What was made of it before is gone
+        on with; GalleryError if that has other fields.
         """
-        kinds = self._library.DataType
-        schema = self._library.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-        for name, kind, how in fields:
-            schema.add_field(name, getattr(kinds, kind), **how)
-        self._call("create_collection", collection, schema=schema, consistency_level=STRONG)
+        if self.has(collection):
+            self.fits(collection, fields)
+        else:
+            schema = self._library.MilvusClient.create_schema(
+                auto_id=False, enable_dynamic_field=False
+            )
+            for name, kind, how in fields:
+                schema.add_field(name, getattr(self._library.DataType, kind), **how)
+            with cleared(self.address, self.name(collection)):
+                self._call("create_collection", collection, schema=schema, consistency_level=STRONG)
         if flat:
-            index = self._index("FLAT", {})
-            for name in asked_for:
-                index.add_index(name, index_type="INVERTED")
-            # There are no rows yet: the client would sleep half a second for each index.
-            self._call("create_index", collection, index_params=index, sync=False)
+            index = self._library.MilvusClient.prepare_index_params()
+            kinds = {"vector": {"index_type": "FLAT", "metric_type": "L2"}}
+            for name in ("vector", *asked_for):
+                if not self.indexed(collection, name):
+                    index.add_index(name, **kinds.get(name, {"index_type": "INVERTED"}))
+            if index:
+                # There are no rows yet: the client would sleep half a second for each index.
+                self._call("create_index", collection, index_params=index, sync=False)
             self.load(collection)
+
+    def indexed(self, collection: str, field: str) -> bool:
+        """Return whether a field of a collection has an index."""
+        return bool(self._call("list_indexes", collection, field_name=field))
 
     def build(self, collection: str, kind: str, parameters: Mapping[str, int]) -> None:
         """Index the rows of a collection that was made without, and load it; waits for it."""
@@ -134,6 +147,12 @@ class Server:
 
     def check(self, collection: str, fields: Sequence[Field]) -> int:
         """Load a collection; GalleryError unless it has these fields. Returns its vectors' dim."""
+        dim = self.fits(collection, fields)
+        self.load(collection)
+        return dim
+
+    def fits(self, collection: str, fields: Sequence[Field]) -> int:
+        """Return the dim of a collection's vectors; GalleryError unless it has these fields."""
         found = {
             one["name"]: one for one in self._call("describe_collection", collection)["fields"]
         }
@@ -142,7 +161,6 @@ class Server:
                 raise self._foreign(collection, f"has no field {name}")
             if found[name]["type"] != getattr(self._library.DataType, kind):
                 raise self._foreign(collection, f"has a field {name} that is no {kind}")
-        self.load(collection)
         return int(found["vector"]["params"]["dim"])
 
     def _foreign(self, collection: str, fault: str) -> GalleryError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 from houndsight.errors import GalleryBusy, GalleryError, InputError
 from houndsight.stores.address import Address
 
-__all__ = ["leave", "library", "mended", "serve"]
+__all__ = ["cleared", "leave", "library", "mended", "serve"]
 
 HOST = "127.0.0.1"
 
@@ -107,6 +108,22 @@ def leave(address: Address) -> None:
 
 
 @contextlib.contextmanager
+def cleared(address: Address, collection: str) -> Iterator[None]:
+    """Keep other threads from making a collection, without what is left where it will be.
+
+    Milvus Lite makes its folder first, and deletes its files one by one: of a process that was
+    killed meanwhile it may leave a folder without a schema, which to it is no collection, and which
+    it cannot make again.
+    """
+    with _mending:
+        if address.file is not None:
+            folder = _folder(address.file, collection)
+            if not (folder / "schema.json").exists():
+                shutil.rmtree(folder, ignore_errors=True)  # then it still cannot be made
+        yield
+
+
+@contextlib.contextmanager
 def mended(address: Address, collection: str) -> Iterator[None]:
     """Keep other threads from loading what could not be loaded, without the halves of indexes.
 
@@ -115,12 +132,16 @@ def mended(address: Address, collection: str) -> Iterator[None]:
     """
     with _mending:
         if address.file is not None:
-            folder = address.file / "collections" / collection / "partitions"
-            for path in folder.glob("*/indexes/*.*idx"):
+            folder = _folder(address.file, collection)
+            for path in folder.glob("partitions/*/indexes/*.*idx"):
                 if not _whole(path):
                     with contextlib.suppress(OSError):  # then it still cannot be loaded
                         path.unlink()
         yield
+
+
+def _folder(file: Path, collection: str) -> Path:
+    return file / "collections" / collection
 
 
 def _whole(path: Path) -> bool:

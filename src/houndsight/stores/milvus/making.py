@@ -51,9 +51,7 @@ def create(
     """
     server = Server(address)
     try:
-        if not server.has(LOCK):
-            server.make(LOCK, lease.FIELDS)
-        server.check(LOCK, lease.FIELDS)
+        server.make(LOCK, lease.FIELDS)
         with Lease(server, "write").held(PATIENCE_S):
             if is_there(server):
                 raise GalleryBusy(
@@ -75,7 +73,8 @@ def create(
 
 def _make(server: Server, dim: int) -> None:
     """Make the collections; what a killed making has left is used, or made again."""
-    if server.has(ITEMS) and server.check(ITEMS, fields(dim)) != dim:
+    server.make(ITEMS, fields(dim), asked_for=ASKED_FOR)
+    if server.fits(ITEMS, fields(dim)) != dim:
         if server.count(ITEMS):
             raise GalleryError(
                 "its collection of items holds vectors of another length, and no gallery",
@@ -83,10 +82,8 @@ def _make(server: Server, dim: int) -> None:
                 remedy="Name another gallery",
             )
         server.drop(ITEMS)
-    if not server.has(ITEMS):
         server.make(ITEMS, fields(dim), asked_for=ASKED_FOR)
-    if not server.has(DOCUMENTS):
-        server.make(DOCUMENTS, texts.FIELDS)
+    server.make(DOCUMENTS, texts.FIELDS)
 
 
 def exists(address: Address) -> bool:
@@ -107,9 +104,9 @@ def check_free(address: Address) -> None:
     server = Server(address)
     try:
         if server.has(ITEMS):
-            server.check(ITEMS, fields(0))
+            server.fits(ITEMS, fields(0))
         if server.has(DOCUMENTS):
-            server.check(DOCUMENTS, texts.FIELDS)
+            server.fits(DOCUMENTS, texts.FIELDS)
     finally:
         server.close()
 
@@ -133,7 +130,10 @@ def is_there(server: Server) -> bool:
     """Return whether a gallery was made, and made to the end."""
     if not server.has(DOCUMENTS):
         return False
-    server.check(DOCUMENTS, texts.FIELDS)
+    server.fits(DOCUMENTS, texts.FIELDS)
+    if not server.indexed(DOCUMENTS, "vector"):
+        return False  # which servers do not load
+    server.load(DOCUMENTS)
     return Texts(server).version(STATE) is not None
 
 
