@@ -23,7 +23,7 @@ import pytest
 
 from fakes import DIM as DIM_FAKE
 from fakes import fake_embedder, write_photo
-from houndsight import Gallery, GalleryError, Where, add_photo, cli, copy_gallery, index
+from houndsight import Gallery, GalleryError, Where, add_photo, cli, copy_gallery, index, tune
 from houndsight.copying import vectors_digest
 from houndsight.errors import GalleryBusy, InputError, NewerFormat, NotAGallery
 from houndsight.gallery import Entry, Rehearsal
@@ -632,18 +632,43 @@ def test_a_collection_that_was_half_made_is_made_to_its_end(photos, url, monkeyp
         assert all(server.indexed(ITEMS, name) for name in ASKED_FOR)
 
 
-@pytest.mark.parametrize("left", [[], ["schema.json.tmp"], ["manifest.json", "wal/1.arrow"]])
+@pytest.mark.parametrize("left", [[], ["schema.json.tmp"]])
 @pytest.mark.parametrize("name", ["gallery_lock", "gallery_items", "gallery_documents"])
 def test_a_folder_without_a_schema_is_in_nobody_s_way(photos, tmp_path, name, left):
-    """Milvus Lite, killed while it made or deleted a collection."""
+    """Milvus Lite, killed while it made a collection."""
     folder = tmp_path / "m" / "collections" / name
     folder.mkdir(parents=True)
     for file in left:
-        (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_bytes(b"{")
     index(photos, f"milvus-lite:{tmp_path}/m", embedder=fake_embedder())
     with Gallery(f"milvus-lite:{tmp_path}/m") as gallery:
         assert len(gallery) == 12
+
+
+def test_what_lacks_its_schema_is_deleted_only_where_it_can_be_made_again(photos, tmp_path):
+    place, folder = f"milvus-lite:{tmp_path}/m", tmp_path / "m" / "collections"
+    (folder / "gallery_trial" / "wal").mkdir(parents=True)  # of one that was killed as it deleted
+    index(photos, place, embedder=fake_embedder())
+    with Gallery(place) as gallery:
+        tune(gallery, k=2)
+    (folder / "gallery_documents" / "schema.json").rename(tmp_path / "schema.json")
+    with pytest.raises(GalleryError, match="File exists"):
+        index(photos, place, embedder=fake_embedder())
+    (tmp_path / "schema.json").rename(folder / "gallery_documents" / "schema.json")
+    with Gallery(place) as gallery:
+        assert len(gallery) == 12
+        assert gallery.verify() == []
+
+
+def test_documents_that_lost_their_index_are_no_reason_to_begin_again(photos, url):
+    index(photos, url, embedder=fake_embedder())
+    with Gallery(url) as gallery:
+        client = gallery.store._server._client
+        client.release_collection(gallery.store._server.name("documents"))
+        client.drop_index(gallery.store._server.name("documents"), "vector")
+    with pytest.raises(GalleryBusy):
+        index(photos, url, embedder=fake_embedder())
+    assert index(photos, url, embedder=fake_embedder()).unchanged == 12
 
 
 def test_threads_that_open_it_together_all_find_it_made_anew(photos, tmp_path):

@@ -104,7 +104,7 @@ class Server:
             )
             for name, kind, how in fields:
                 schema.add_field(name, getattr(self._library.DataType, kind), **how)
-            with cleared(self.address, self.name(collection)):
+            with cleared(self.address, self.name(collection), derived=not flat):
                 self._call("create_collection", collection, schema=schema, consistency_level=STRONG)
         if flat:
             index = self._library.MilvusClient.prepare_index_params()
@@ -113,7 +113,7 @@ class Server:
                 if not self.indexed(collection, name):
                     index.add_index(name, **kinds.get(name, {"index_type": "INVERTED"}))
             if index:
-                # There are no rows yet: the client would sleep half a second for each index.
+                # It would sleep half a second for each, and there are no rows to wait for.
                 self._call("create_index", collection, index_params=index, sync=False)
             self.load(collection)
 

@@ -108,18 +108,22 @@ def leave(address: Address) -> None:
 
 
 @contextlib.contextmanager
-def cleared(address: Address, collection: str) -> Iterator[None]:
+def cleared(address: Address, collection: str, *, derived: bool) -> Iterator[None]:
     """Keep other threads from making a collection, without what is left where it will be.
 
     Milvus Lite makes its folder first, and deletes its files one by one: of a process that was
     killed meanwhile it may leave a folder without a schema, which to it is no collection, and which
-    it cannot make again.
+    it cannot make again. What holds more than the beginning of a schema is deleted only where it
+    was `derived` from other collections.
     """
+    if address.file is None:
+        yield
+        return
     with _mending:
-        if address.file is not None:
-            folder = _folder(address.file, collection)
-            if not (folder / "schema.json").exists():
-                shutil.rmtree(folder, ignore_errors=True)  # then it still cannot be made
+        folder = _folder(address.file, collection)
+        files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        if "schema.json" not in files and (derived or files <= {"schema.json.tmp"}):
+            shutil.rmtree(folder, ignore_errors=True)  # then it still cannot be made
         yield
 
 

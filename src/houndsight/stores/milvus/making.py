@@ -53,13 +53,9 @@ def create(
     try:
         server.make(LOCK, lease.FIELDS)
         with Lease(server, "write").held(PATIENCE_S):
-            if is_there(server):
-                raise GalleryBusy(
-                    "is a gallery that another process has just made",
-                    path=address,
-                    remedy="Run the command again, or name a new gallery",
-                )
+            _refuse_what_is_there(server)
             _make(server, dim)
+            _refuse_what_is_there(server)  # one whose documents had lost their index has it again
             bodies = dict(documents)
             for name, content in (files or {}).items():
                 if content is not None:
@@ -69,6 +65,15 @@ def create(
             texts.write({STATE: Changes().text()}, 2)  # from here on it is there
     finally:
         server.close()
+
+
+def _refuse_what_is_there(server: Server) -> None:
+    if is_there(server):
+        raise GalleryBusy(
+            "is a gallery that another process has just made",
+            path=server.address,
+            remedy="Run the command again, or name a new gallery",
+        )
 
 
 def _make(server: Server, dim: int) -> None:
@@ -103,10 +108,13 @@ def check_free(address: Address) -> None:
         return
     server = Server(address)
     try:
-        if server.has(ITEMS):
-            server.fits(ITEMS, fields(0))
-        if server.has(DOCUMENTS):
-            server.fits(DOCUMENTS, texts.FIELDS)
+        for collection, known in (
+            (LOCK, lease.FIELDS),
+            (ITEMS, fields(0)),
+            (DOCUMENTS, texts.FIELDS),
+        ):
+            if server.has(collection):
+                server.fits(collection, known)
     finally:
         server.close()
 
