@@ -107,13 +107,11 @@ class Server:
             with cleared(self.address, self.name(collection), derived=not flat):
                 self._call("create_collection", collection, schema=schema, consistency_level=STRONG)
         if flat:
-            index = self._library.MilvusClient.prepare_index_params()
-            kinds = {"vector": {"index_type": "FLAT", "metric_type": "L2"}}
-            for name in ("vector", *asked_for):
-                if not self.indexed(collection, name):
-                    index.add_index(name, **kinds.get(name, {"index_type": "INVERTED"}))
-            if index:
+            kinds = {"vector": "FLAT", **dict.fromkeys(asked_for, "INVERTED")}
+            lacking = {name: kinds[name] for name in kinds if not self.indexed(collection, name)}
+            if lacking:
                 # It would sleep half a second for each, and there are no rows to wait for.
+                index = self._indexes(lacking, {})
                 self._call("create_index", collection, index_params=index, sync=False)
             self.load(collection)
 
@@ -123,7 +121,7 @@ class Server:
 
     def build(self, collection: str, kind: str, parameters: Mapping[str, int]) -> None:
         """Index the rows of a collection that was made without, and load it; waits for it."""
-        index = self._index(kind, parameters)
+        index = self._indexes({"vector": kind}, parameters)
         self._call("flush", collection, timeout=BUILD_S)
         self._call("create_index", collection, timeout=BUILD_S, index_params=index)
         self.load(collection)
@@ -138,12 +136,15 @@ class Server:
             with mended(self.address, self.name(collection)):
                 self._call("load_collection", collection, timeout=BUILD_S)
 
-    def _index(self, kind: str, parameters: Mapping[str, int]) -> Any:
-        index = self._library.MilvusClient.prepare_index_params()
+    def _indexes(self, kinds: Mapping[str, str], parameters: Mapping[str, int]) -> Any:
+        """Return what makes an index of a kind for each field; `parameters` are of the vectors'."""
+        indexes = self._library.MilvusClient.prepare_index_params()
         # Within "params", as they are sent as JSON: servers read both, Milvus Lite only that.
         inner = {"params": dict(parameters)} if parameters else {}
-        index.add_index("vector", index_type=kind, metric_type="L2", params=inner)
-        return index
+        for field, kind in kinds.items():
+            how = {"metric_type": "L2", "params": inner} if field == "vector" else {}
+            indexes.add_index(field, index_type=kind, **how)
+        return indexes
 
     def check(self, collection: str, fields: Sequence[Field]) -> int:
         """Load a collection; GalleryError unless it has these fields. Returns its vectors' dim."""
