@@ -6,6 +6,7 @@ A map is fitted elsewhere and applied here, with NumPy alone.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,8 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Base", "Map", "Space", "Unit", "softmax", "unit"]
+__all__ = ["SPACES", "Base", "Map", "Space", "Unit", "softmax", "unit"]
 
+# A map is kept as the document of its name after this.
+SPACES = "spaces/"
 # Rows that are mapped at once, in float64: 2,048 x 2,048 x 8 bytes = 32 MB.
 BLOCK = 2048
 
@@ -107,7 +110,7 @@ class Unit:
         return np.empty((len(vectors), 0))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Map:
     """A linear map, partly followed by softmax and root.
 
@@ -147,7 +150,7 @@ class Map:
     temperature: float
     blend: float
 
-    @property
+    @functools.cached_property  # every search asks for it, and it takes 15 ms
     def key(self) -> str:
         """The name, with a digest of the map's numbers."""
         text = json.dumps(self.document(), sort_keys=True)
