@@ -27,6 +27,7 @@ from houndsight import Gallery, GalleryError, Where, add_photo, cli, copy_galler
 from houndsight.copying import vectors_digest
 from houndsight.errors import GalleryBusy, InputError, NewerFormat, NotAGallery
 from houndsight.gallery import Entry, Rehearsal
+from houndsight.maps import Base
 from houndsight.stores.address import address, located
 from houndsight.stores.indexes import Index
 from houndsight.stores.milvus import client as milvus_client
@@ -319,21 +320,22 @@ def test_numbers_that_cannot_be_trusted_prove_nothing(wrong, most, monkeypatch):
     vectors = numbers(100)
     queries = vectors[:2] + np.float32(0.01)
 
-    class Careless:
-        def search(self, _, some, limit, __):
-            found = []
-            for query in some:
-                squared = ((vectors - query) ** 2).sum(axis=1)
-                order = np.argsort(squared)[:limit]
-                found.append([{"id": int(n), "distance": wrong(squared[n])} for n in order])
-            return found
+    def careless(some, limit):
+        found = []
+        for query in some:
+            squared = ((vectors - query) ** 2).sum(axis=1)
+            order = np.argsort(squared)[:limit]
+            found.append([{"id": int(n), "distance": wrong(squared[n])} for n in order])
+        return found
 
     def all_of_them(some):
         return ((np.arange(100), vectors) for _ in some)
 
     monkeypatch.setattr(milvus_search, "MOST", most)
-    server, read = Careless(), vectors.__getitem__
-    for ids, held in milvus_search.by_search(server, queries, 3, "", read, all_of_them):
+    found = milvus_search.by_search(
+        careless, queries, 3, Base(vectors.shape[1]), vectors.__getitem__, all_of_them
+    )
+    for ids, held in found:
         assert sorted(ids) == list(range(100))
         assert np.array_equal(held, vectors[ids])
 

@@ -481,8 +481,8 @@ TUNE = textwrap.dedent("""
     import sys
     sys.path.insert(0, {here!r})
     from houndsight import Gallery, tune
-    from houndsight.stores.milvus import near
-    near.TOGETHER = 100
+    from houndsight.stores.milvus import derived
+    derived.TOGETHER = 100
     with Gallery(sys.argv[1]) as gallery:
         tune(gallery, k=5, progress=lambda *now: print(*now, flush=True), rebuild=True)
     print("finished", flush=True)

@@ -19,12 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.errors import DamagedGallery, GalleryError, InputError
+from houndsight.maps import Map
 from houndsight.stores.address import Address
 from houndsight.stores.milvus.changes import Changes
 from houndsight.stores.milvus.client import BYTES
+from houndsight.stores.milvus.derived import Derived, names
 from houndsight.stores.milvus.lease import Lease
 from houndsight.stores.milvus.making import FILES, PATIENCE_S, STATE, document_text
-from houndsight.stores.milvus.near import Near
+from houndsight.stores.milvus.mapped import Mapped
+from houndsight.stores.milvus.near import NEAR, Near
 from houndsight.stores.milvus.rows import ITEMS, LONGEST, NO_VECTOR, OUT, Row, fits, packed
 from houndsight.stores.milvus.texts import Texts, key_of, name_of
 from houndsight.types import Item
@@ -48,6 +51,7 @@ class MilvusCatalogue:
         self._server = server
         self._texts = Texts(server)
         self._near = Near(server, self._texts, self.dim)
+        self._mapped: dict[str, Mapped] = {}  # by the name of a space
         self._lease = Lease(server, "write")
         self._state: tuple[int, Changes] = (-1, Changes())
         self._changes: Changes | None = None  # of the transaction that is open
@@ -94,8 +98,10 @@ class MilvusCatalogue:
     def _complete(self, version: int, changes: Changes) -> None:
         """Put a journal's changes where they belong, and empty it."""
         gone = [id_ for id_, row in changes.rows.items() if row is None]
+        derived = self._followers() if changes.rows else []
         if gone:
-            self._near.follow([], (), gone)
+            for one in derived:
+                one.follow([], (), gone)
             self._server.delete(ITEMS, gone)
         rows = [row for row in changes.rows.values() if row is not None]
         step = max(1, BYTES // (4 * self.dim))
@@ -112,7 +118,8 @@ class MilvusCatalogue:
                 for row in some
             ]
             self._lease.check()
-            self._near.follow(made, changes.vectors, [])
+            for one in derived:
+                one.follow(made, changes.vectors, [])
             self._server.write(ITEMS, made, 4 * self.dim)
         texts = {key_of(name): text for name, text in changes.documents.items()}
         self._lease.check()
@@ -124,6 +131,42 @@ class MilvusCatalogue:
             self._server.settle(ITEMS)
         self._lease.check()
         self._texts.write({STATE: Changes(changes.serial).text()}, version + 1)
+
+    def _derived(self) -> dict[str, Derived | None]:
+        """Return the collections made of the items' vectors, by name; None for one of no use."""
+        return {
+            name: self._near if name == NEAR else self._mapped_named(name)
+            for name in names(self._texts)
+        }
+
+    def _followers(self) -> list[Derived]:
+        """Return what is to be kept up to date beside the items; what cannot be is taken away."""
+        found: list[Derived] = []
+        for name, one in self._derived().items():
+            if one is None:
+                self._any(name).drop()
+            else:
+                found.append(one)
+        return found
+
+    def _any(self, collection: str) -> Derived:
+        return Derived(self._server, self._texts, collection, 0, self.dim)
+
+    def _mapped_named(self, collection: str) -> Mapped | None:
+        """Return a collection of a learned metric, None where its map is not to be had."""
+        told = self._any(collection).told() or {}
+        one = self._mapped.get(told.get("space", ""))
+        if one is None:
+            one = Mapped.read(self._server, self._texts, told, self.document, self.dim)
+            if one is not None:
+                self._mapped[one.space.name] = one
+        return one
+
+    def _mapped_of(self, space: Map) -> Mapped:
+        """Return the collection of a learned metric, which is perhaps not there."""
+        if space.name not in self._mapped:
+            self._mapped[space.name] = Mapped(self._server, self._texts, space, self.dim)
+        return self._mapped[space.name]
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[None]:

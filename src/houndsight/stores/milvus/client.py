@@ -88,13 +88,15 @@ class Server:
         fields: Sequence[Field],
         *,
         flat: bool = True,
+        derived: bool = False,
         asked_for: Sequence[str] = (),
     ) -> None:
         """Make a collection of (name, type, how) fields, searched by brute force, and load it.
 
-        Where not `flat`, `build` makes it one that can be searched. Rows are found by the texts in
-        fields that are `asked_for` without a look at all others. What was made of it before is gone
-        on with; GalleryError if that has other fields.
+        Where not `flat`, `build` makes it one that can be searched; `derived` are those that can be
+        made of others. Rows are found by the texts in fields that are `asked_for` without a look at
+        all others. What was made of it before is gone on with; GalleryError if that has other
+        fields.
         """
         if self.has(collection):
             self.fits(collection, fields)
@@ -104,7 +106,7 @@ class Server:
             )
             for name, kind, how in fields:
                 schema.add_field(name, getattr(self._library.DataType, kind), **how)
-            with cleared(self.address, self.name(collection), derived=not flat):
+            with cleared(self.address, self.name(collection), derived=derived):
                 self._call("create_collection", collection, schema=schema, consistency_level=STRONG)
         if flat:
             kinds = {"vector": "FLAT", **dict.fromkeys(asked_for, "INVERTED")}

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from houndsight.errors import DamagedGallery
 from houndsight.stores.milvus.client import Server
-from houndsight.stores.milvus.near import Near
-from houndsight.stores.milvus.rows import ITEMS, OUT, Row, crc_of, faults
+from houndsight.stores.milvus.derived import Derived
+from houndsight.stores.milvus.rows import ITEMS, OUT, Row, faults
 from houndsight.stores.milvus.texts import Texts, key_of, name_of
 
 __all__ = ["damage"]
 
 
 def damage(
-    server: Server, texts: Texts, near: Near, passed: Collection[int], size: int
+    server: Server,
+    texts: Texts,
+    derived: Iterable[Derived],
+    passed: Collection[int],
+    size: int,
 ) -> Iterator[str]:
     """Say what is damaged, but not of items whose ids are `passed` over.
 
@@ -31,7 +35,7 @@ def damage(
             yield f"document {name_of(key)!r}: is not JSON"
     count = 0
     places: dict[tuple[int, bytes], int] = {}
-    live: dict[int, int] = {}  # checksums of vectors
+    live: set[int] = set()
     for some in server.every(ITEMS, "", [*OUT, "vector"], size):
         count += len(some)
         for row in some:
@@ -40,7 +44,7 @@ def damage(
             name, found = f"item {int(row['id']):016x}", faults(row)
             yield from (f"{name}: {fault}" for fault in found)
             if not row["removed"]:
-                live[int(row["id"])] = row["vector_crc"]
+                live.add(int(row["id"]))
             if not found and not row["removed"]:
                 item = Row.read(row).item
                 if places.setdefault((item.root, item.path), item.id) != item.id:
@@ -48,19 +52,11 @@ def damage(
     counted = server.count(ITEMS)
     if counted != count:
         yield f"Milvus counts {counted:,} items and returns {count:,}"
-    if near.index() is not None:
-        yield from _of_index(near, passed, live)
-
-
-def _of_index(near: Near, passed: Collection[int], live: dict[int, int]) -> Iterator[str]:
-    """Say whether the index has other vectors than those of live items, by their checksums."""
-    left, wrong = dict(live), 0
-    for some in near.every():
-        for row in some:
-            if int(row["id"]) not in passed:
-                wrong += left.pop(int(row["id"]), None) != crc_of(row["vector"])
-    if wrong or left:
-        yield (
-            f"the index for approximate searches lacks {len(left):,} vectors and has {wrong:,} "
-            "that are not as stored: run houndsight tune --rebuild; exact searches are right"
-        )
+    for one in derived:
+        if one.whole() is not None:
+            lacking, wrong = one.differences(live, passed)
+            if lacking or wrong:
+                yield (
+                    f"{one.called} lacks {lacking:,} vectors and has {wrong:,} that are not as "
+                    f"stored: {one.remedy}"
+                )

@@ -19,6 +19,8 @@ from houndsight.types import Item, Where
 __all__ = [
     "ASKED_FOR",
     "ITEMS",
+    "LABEL_FIELD",
+    "LABEL_KEY",
     "LIVE",
     "LONGEST",
     "NO_VECTOR",
@@ -29,6 +31,7 @@ __all__ = [
     "faults",
     "fields",
     "fits",
+    "label_condition",
     "packed",
 ]
 
@@ -38,13 +41,16 @@ LIVE = 'removed == ""'
 ASKED_FOR = ("path", "digest")  # texts that items are found by
 LONGEST = 65_535  # bytes of a text, by Milvus
 
+LABEL_KEY = "label_key"  # what filters compare
+LABEL_FIELD: Field = (LABEL_KEY, "VARCHAR", {"max_length": 64})
+
 _FIELDS: tuple[Field, ...] = (
     ("id", "INT64", {"is_primary": True}),
     ("serial", "INT64", {}),
     ("root", "INT64", {}),
     ("path", "VARCHAR", {"max_length": LONGEST}),
     ("label", "VARCHAR", {"max_length": LONGEST}),
-    ("label_key", "VARCHAR", {"max_length": 64}),
+    LABEL_FIELD,
     ("label_source", "VARCHAR", {"max_length": 64}),
     ("digest", "VARCHAR", {"max_length": 1024}),
     ("size", "INT64", {}),
@@ -81,7 +87,7 @@ class Row:
             id=int(row["id"]),
             root=int(row["root"]),
             path=bytes.fromhex(row["path"]),
-            label=row["label"] if row["label_key"] else None,
+            label=row["label"] if row[LABEL_KEY] else None,
             label_source=row["label_source"] or None,
             digest=bytes.fromhex(row["digest"]),
             size=int(row["size"]),
@@ -104,7 +110,7 @@ def packed(row: Row, vector: NDArray[np.float32] | None, dim: int) -> dict[str, 
         "root": item.root,
         "path": item.path.hex(),
         "label": item.label or "",
-        "label_key": _label_key(item.label),
+        LABEL_KEY: _label_key(item.label),
         "label_source": item.label_source or "",
         "digest": item.digest.hex(),
         "size": item.size,
@@ -148,12 +154,17 @@ def fits(item: Item) -> None:
 
 
 def condition(where: Where) -> str:
-    """Return the filter that live items must pass."""
+    """Return the filter that only live items pass."""
+    return " and ".join(filter(None, (LIVE, label_condition(where))))
+
+
+def label_condition(where: Where) -> str:
+    """Return the filter that labels must pass; empty where all do."""
     if where.labels is not None:
         # A label that none has where none is asked for: an empty list is no filter everywhere.
         keys = [_label_key(label) for label in where.labels] or ["none"]
-        return f"{LIVE} and label_key in [{', '.join(map(_text, sorted(keys)))}]"
-    return f'{LIVE} and label_key != ""' if where.labelled else LIVE
+        return f"{LABEL_KEY} in [{', '.join(map(_text, sorted(keys)))}]"
+    return f'{LABEL_KEY} != ""' if where.labelled else ""
 
 
 def _text(key: str) -> str:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from houndsight import search
 from houndsight.maps import Space
 from houndsight.stores.indexes import MOST
-from houndsight.stores.milvus.client import Server
-from houndsight.stores.milvus.rows import ITEMS
 
-__all__ = ["by_index", "by_search", "by_sight"]
+__all__ = ["SPARE", "Look", "by_index", "by_search", "by_sight"]
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
+# Returns for each query so many of the nearest rows, as `Server.search` does; None for no answer.
+Look = Callable[[Sequence[Any], int], list[list[dict[str, Any]]] | None]
 Block = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 SPARE = 16
@@ -25,43 +25,49 @@ SIGHT = 64  # queries that are held against all vectors while these come in once
 
 
 def by_search(
-    server: Server,
+    look: Look,
     queries: NDArray[np.float32],
     k: int,
-    condition: str,
+    space: Space,
     read: Callable[[Sequence[int]], NDArray[np.float32]],
     otherwise: Callable[[NDArray[np.float32]], Iterator[Found]],
 ) -> Iterator[Found]:
-    """For each query ids that surely contain its k nearest, and their vectors.
+    """For each query ids that surely contain its k nearest in a space, and their stored vectors.
 
     Milvus computes in float32, in whatever way, so that a row it leaves out may be nearer than one
     that it returns. By the bound of `search.candidates` a squared distance is off by less than
     ``(d + 8) u (|x| + |q|)**2``, and a row x as near as the k-th, at distance r, has a norm of at
-    most |q| + r. So all are there when the last row returned is that much farther than the k-th; if
-    not, more are asked for, and at last every vector is looked at, by `otherwise`.
+    most |q| + r. What it holds is x rounded to float32, perhaps on another machine: that moves it
+    by ``2 u |x|`` at most. So all are there when the last row returned is that much farther than
+    the k-th; if not, more are asked for, and at last every vector is looked at, by `otherwise`.
 
     Parameters
     ----------
+    look
+        Where it gives no answer, `otherwise` has to.
     queries
-        (n, dim), of the stored vectors' kind.
+        (n, space.dim).
     read
-        Returns the vectors of items by id.
+        Returns the stored vectors of items by id.
     """
     for start in range(0, len(queries), TOGETHER):
         some = queries[start : start + TOGETHER]
         answers: list[Found | None] = [None] * len(some)
         open_, limit = list(range(len(some))), k + SPARE
         while open_ and limit <= MOST:
-            found = server.search(ITEMS, [some[n] for n in open_], limit, condition)
+            found = look([some[n] for n in open_], limit)
+            if found is None:
+                break
             wanted = sorted({int(row["id"]) for rows in found for row in rows})
             place = {id_: n for n, id_ in enumerate(wanted)}
             vectors = read(wanted)
+            images = space.exact(vectors)
             for n, rows in zip(tuple(open_), found, strict=True):
                 ids = np.array([row["id"] for row in rows], np.int64)
-                held = vectors[[place[int(id_)] for id_ in ids]].reshape(len(ids), queries.shape[1])
+                at = [place[int(id_)] for id_ in ids]
                 given = np.array([row["distance"] for row in rows], np.float64)
-                if len(rows) < limit or _all_there(some[n], held, k, given):
-                    answers[n] = ids, held
+                if len(rows) < limit or _all_there(some[n], images[at], k, given):
+                    answers[n] = ids, vectors[at]
                     open_.remove(n)
             limit *= 4
         looked = otherwise(some[open_]) if open_ else iter(())
@@ -71,29 +77,34 @@ def by_search(
 
 def _all_there(
     query: NDArray[np.float32],
-    held: NDArray[np.float32],
+    there: NDArray[np.float64],
     k: int,
     given: NDArray[np.float64],
 ) -> bool:
     """Return whether it is sure that no row which Milvus left out is among the k nearest.
 
-    `given` are the squared distances of the rows `held`, as Milvus has them. Where these are not
-    within the bound, which a computation in fewer bits would show, nothing is sure.
+    `given` are the squared distances of the rows that are `there`, as Milvus has them. Where these
+    are not within the bound, which a computation in fewer bits would show, nothing is sure.
     """
-    distance = search.distances_to(query, held)
+    distance = search.distances_to(query, there)
     length = float(np.linalg.norm(query.astype(np.float64)))
     nearest = np.partition(distance, k - 1)[k - 1]
-    off = np.abs(given - distance**2)
     # |x| is at most |q| and its distance together.
-    slack, slacks = (_slack(len(query), 2 * length + d) for d in (nearest, distance))
-    if not 1e-15 < 2 * length + distance.max() < 1e15 or (off > slacks).any():
+    least, most = _reach(distance, length, len(query))
+    if not 1e-15 < 2 * length + distance.max() < 1e15 or ((given < least) | (given > most)).any():
         return False
-    return bool(given.max() > nearest**2 + slack)
+    return bool(given.max() > _reach(nearest, length, len(query))[1])
 
 
-def _slack(dim: int, reach: Any) -> Any:
-    """Return how far a squared distance may be off, where the two norms add up to `reach`."""
-    return (dim + 8) * 2.0**-24 * reach**2 + dim * 2.0**-126
+def _reach(distance: Any, length: float, dim: int) -> tuple[Any, Any]:
+    """Return the least and the greatest square that Milvus may have for a distance to a query.
+
+    `length` is the query's.
+    """
+    unit = 2.0**-24
+    moved = 2 * unit * (length + distance)
+    slack = (dim + 8) * unit * (2 * length + distance + moved) ** 2 + dim * 2.0**-126
+    return np.maximum(distance - moved, 0) ** 2 - slack, (distance + moved) ** 2 + slack
 
 
 def by_index(

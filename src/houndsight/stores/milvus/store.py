@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.errors import DamagedGallery, GalleryError
-from houndsight.maps import Base, Space
+from houndsight.maps import Base, Map, Space
 from houndsight.stores.address import Address
 from houndsight.stores.indexes import MOST, Index
 from houndsight.stores.milvus import lease
@@ -21,8 +21,17 @@ from houndsight.stores.milvus.client import Server
 from houndsight.stores.milvus.damage import damage
 from houndsight.stores.milvus.lease import LOCK
 from houndsight.stores.milvus.making import absent, is_there, may_be
-from houndsight.stores.milvus.rows import ITEMS, LIVE, NO_VECTOR, Row, condition, fields
-from houndsight.stores.milvus.search import SPARE, by_index, by_search, by_sight
+from houndsight.stores.milvus.near import NEAR
+from houndsight.stores.milvus.rows import (
+    ITEMS,
+    LIVE,
+    NO_VECTOR,
+    Row,
+    condition,
+    fields,
+    label_condition,
+)
+from houndsight.stores.milvus.search import SPARE, Look, by_index, by_search, by_sight
 from houndsight.stores.reduced import Reduced
 from houndsight.stores.snapshot import Rows, Snapshot, Sound
 from houndsight.types import Where
@@ -93,9 +102,9 @@ class MilvusStore(MilvusCatalogue):
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """For each query ids of live items that surely contain its k nearest in a space.
 
-        With their vectors as stored, (n, dim). Milvus searches where the space is that of the
-        stored vectors and neighbours and queries are few. Else all vectors are fetched: once, and
-        kept until something is committed, if they fit into 1 GiB.
+        With their vectors as stored, (n, dim). Milvus searches where neighbours and queries are
+        few and the space has a collection, as that of the stored vectors has. Else all vectors are
+        fetched: once, and kept until something is committed, if they fit into 1 GiB.
 
         With `looked_at`, and an index, the k nearest stored vectors of all are those that it finds.
         All other searches are exact: while a journal is not emptied, or where the index does not
@@ -113,14 +122,17 @@ class MilvusStore(MilvusCatalogue):
                         lambda some: self.candidates(some, k, where, space),
                     )
             live = self._live()
+            if not len(queries):  # asked to have read what any search reads
+                return iter(())
             few = k + SPARE <= min(MOST, len(live.ids) // 2) and len(queries) < MANY
             held = len(live.stored) > 0 or not len(live.ids)
-            if isinstance(space, Base) and few and not held and not self._seen():
+            look = None if held or not few or self._seen() else self._looking(space, where)
+            if look is not None:
                 return by_search(
-                    self._server,
+                    look,
                     queries,
                     k,
-                    condition(where),
+                    space,
                     self._vectors_of,
                     lambda some: self._by_sight(some, k, where, space),
                 )
@@ -129,6 +141,23 @@ class MilvusStore(MilvusCatalogue):
             if not held:
                 live = self._snapshot = self._with_vectors(live)
             return live.candidates(queries, k, where, self._rows_in(space, live), None)
+
+    def _looking(self, space: Space, where: Where) -> Look | None:
+        """Return what has Milvus search in a space; None where there is no collection of it."""
+        if isinstance(space, Base):
+            return lambda some, limit: self._server.search(ITEMS, some, limit, condition(where))
+        mapped = self._mapped_of(space) if isinstance(space, Map) else None
+        told = None if mapped is None else mapped.whole()
+        if mapped is None or told is None:
+            return None
+        build, asked = told["build"], label_condition(where)
+
+        def look(queries: Sequence[Any], limit: int) -> list[list[dict[str, Any]]] | None:
+            with contextlib.suppress(GalleryError):  # what fails with it costs it, and nothing else
+                return mapped.search(build, queries, limit, asked)
+            return None
+
+        return look
 
     def _vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
         held = self._stored(ids)
@@ -153,7 +182,8 @@ class MilvusStore(MilvusCatalogue):
     ) -> list[list[dict[str, Any]]] | None:
         """Return what the index finds, None where it does not answer."""
         try:
-            found = self._near.search(index, k, looked_at, queries)
+            told = index.told(looked_at, k)
+            found = self._near.search(index.build, queries, k, "", told)
         except GalleryError as error:
             self._why_exact = f"the index fails: {error.cause}"
             return None
@@ -276,7 +306,13 @@ class MilvusStore(MilvusCatalogue):
     # Upkeep
 
     def tidy(self, space: Space) -> None:
-        """Do nothing: what was committed is in order."""
+        """Make the collection of a learned metric, where it is not there.
+
+        Where that cannot be, or another process is at it, all stays as it is.
+        """
+        if isinstance(space, Map):
+            with contextlib.suppress(GalleryError):
+                self._mapped_of(space).build(lambda: self.ids(Where()).tolist(), self.transaction)
 
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""
@@ -287,7 +323,8 @@ class MilvusStore(MilvusCatalogue):
                     # The journal has a checksum of its own; what it changes need not be whole.
                     rows = self._seen().rows
                     size = 4 * self.dim
-                    found = list(damage(self._server, self._texts, self._near, rows, size))
+                    derived = [one for one in self._derived().values() if one is not None]
+                    found = list(damage(self._server, self._texts, derived, rows, size))
                 except DamagedGallery as error:
                     return [error.cause]
                 if not found or self.revision() == revision:
@@ -298,10 +335,13 @@ class MilvusStore(MilvusCatalogue):
         """Give back the room of removed vectors; returns bytes gained.
 
         Photos removed by hand stay known, without vector, so that indexing does not bring them
-        back.
+        back. Collections of learned metrics go: `tidy` makes the one that is needed anew.
         """
         with self.appending():
             with self.transaction():
+                for name in self._derived():
+                    if name != NEAR:
+                        self._any(name).drop()
                 changes, gained = self._open(), 0
                 rows = self._rows_of([i.id for i in self.items() if i.removed is not None])
                 for id_, row in rows.items():
