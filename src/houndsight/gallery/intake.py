@@ -200,7 +200,8 @@ class Intake(Documented):
             for one in batch:
                 if isinstance(one, Skipped):
                     body = {"reason": one.reason, "changed": (retry or {}).get(one.path)}
-                    self.store.put_document(self._skip_name(root, one.path), body)
+                    name = self._skip_name(root, os.path.relpath(one.path, root.place))
+                    self.store.put_document(name, body)
                     kinds.append("skipped")
                     continue
                 twin = equal.get(one.digest)
@@ -263,7 +264,7 @@ class Intake(Documented):
                 path=os.path.join(root.place, entry.path),
                 remedy="Run the command again",
             )
-        self.store.put_document(self._skip_name(root, os.path.join(root.place, entry.path)), None)
+        self.store.put_document(self._skip_name(root, entry.path), None)
         return kind
 
     def take_over(
@@ -320,8 +321,9 @@ class Intake(Documented):
         return id_
 
     @staticmethod
-    def _skip_name(root: Root, full: bytes) -> str:
-        return f"skipped/{root.number}/{os.path.relpath(full, root.place).hex()}"
+    def _skip_name(root: Root, path: bytes) -> str:
+        """Return the name of the document of a file at a path of a root that was skipped."""
+        return f"skipped/{root.number}/{os.path.normpath(path).hex()}"
 
     def unchanged_skips(self, root: Root) -> dict[bytes, tuple[int, int]]:
         """Return the skipped files to try again only when they change: bytes and time by path."""

@@ -14,7 +14,7 @@ import threading
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class LocalCatalogue:
             self._prepare()
             unless_opened.pop_all()
         self._mapped: dict[int, NDArray[np.float32]] = {}  # by generation, the newest only
-        self._unsynced = False
+        self._written: BinaryIO | None = None  # the vector file, once a transaction adds rows
         self._rolled_back = 0
         self._moment = Moment()
 
@@ -232,11 +232,12 @@ class LocalCatalogue:
                     self._sync_vectors()
                     self._db.execute("COMMIT")
                 except BaseException:
-                    self._unsynced = False
                     self._rolled_back += 1
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
+                finally:
+                    self._leave_vectors()
             except UNREADABLE as error:
                 # What does not fit what is stored (IntegrityError) is for whoever asked for it.
                 if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
@@ -299,20 +300,27 @@ class LocalCatalogue:
         first = self._end()
         data = memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         path = layout.vector_file(self.folder, self._current_generation())
-        # Never made here: where it is gone so is the folder, from which the catalogue was opened.
-        with path.open("r+b") as file:
-            file.seek(first * self.dim * 4)
-            file.write(data)
-        self._unsynced = True
+        if self._written is not None and Path(self._written.name) != path:  # compacted meanwhile
+            self._sync_vectors()
+        if self._written is None:
+            # Never made here: where it is gone so is the folder, from which the catalogue was
+            # opened.
+            self._written = path.open("r+b")
+        self._written.seek(first * self.dim * 4)
+        self._written.write(data)
+        self._written.flush()  # others here map it
         return [(first + n, zlib.crc32(row)) for n, row in enumerate(block)]
 
     def _sync_vectors(self) -> None:
         """Make the rows of this transaction durable, all at once, before its commit."""
-        if self._unsynced:
-            path = layout.vector_file(self.folder, self._current_generation())
-            with path.open("r+b") as file:
-                os.fsync(file.fileno())
-            self._unsynced = False
+        if self._written is not None:
+            os.fsync(self._written.fileno())
+            self._leave_vectors()
+
+    def _leave_vectors(self) -> None:
+        if self._written is not None:
+            written, self._written = self._written, None
+            written.close()
 
     def put_document(self, name: str, body: Any | None) -> None:
         """Write a document; None takes it away."""
