@@ -41,7 +41,7 @@ from houndsight.stores.milvus.rows import ASKED_FOR, ITEMS, fields
 from houndsight.stores.milvus.texts import DOCUMENTS, _parts_of
 from houndsight.stores.opening import create_store, open_store
 from milvus_servers import needs_milvus
-from test_store_contract import DIM, FILES, MADE, items, numbers
+from test_store_contract import DIM, FILES, MADE, items, learned, numbers
 
 pytestmark = needs_milvus
 LITE = ("--model", "efficientnet-lite0")
@@ -275,7 +275,7 @@ def test_a_rehearsal_writes_nothing(photos, url, monkeypatch):
     index(photos, url, embedder=fake_embedder())
     with Gallery(url) as gallery:
         version = gallery.store.revision()
-    for name in ("write", "delete", "make", "drop"):
+    for name in ("write", "delete", "make", "drop", "build", "settle"):
         monkeypatch.setattr(Server, name, lambda *_, name=name: pytest.fail(name))
     with Rehearsal(url) as library:
         pug = library.find(photos / "pug" / "pug-0.jpg")
@@ -284,6 +284,9 @@ def test_a_rehearsal_writes_nothing(photos, url, monkeypatch):
         assert sorted(one.what for one in library.differences()) == ["label", "removed"]
         assert library.compact() == 4 * library.settings["dim"]
         assert len(library) == 11
+        library.add_map(learned("kinds@1", dim=library.settings["dim"]), {}, None)
+        library.tidy()
+        assert library.undo_metric() == "plain"
     with Gallery(url) as gallery:
         assert (len(gallery), gallery.store.revision()) == (12, version)
 

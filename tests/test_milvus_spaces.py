@@ -4,6 +4,7 @@ Every answer is held against brute force over the images of the stored vectors.
 """
 
 import contextlib
+import json
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import pytest
 
 from fakes import fake_embedder, write_photo
 from houndsight import Gallery, GalleryError, Vectors, Where, cli, copy_gallery
-from houndsight.maps import SPACES, Map
+from houndsight.maps import Map
+from houndsight.stores.indexes import Index
 from houndsight.stores.milvus import search as milvus_search
 from houndsight.stores.milvus import store as milvus_store
 from houndsight.stores.milvus.client import Server
@@ -25,6 +27,7 @@ from houndsight.stores.milvus.derived import names
 from houndsight.stores.milvus.lease import LOCK, Lease
 from houndsight.stores.milvus.near import NEAR
 from houndsight.stores.milvus.rows import ITEMS, OUT
+from houndsight.stores.milvus.texts import DOCUMENTS, key_of
 from milvus_servers import needs_milvus
 from test_store_contract import DIM, LABELS, items, learned, numbers
 
@@ -303,14 +306,50 @@ def test_what_cannot_be_written_is_given_up_and_nothing_else(gallery, monkeypatc
     assert up_to_date(gallery)
 
 
-def test_without_its_map_it_goes(gallery, url):
-    """What is not known any more cannot be kept up to date."""
-    gallery.store.put_document(f"{SPACES}kinds@1", None)
-    gallery.store.put_document("metric", None)
+STRANGE = ["no JSON", "[1]", '"x"', "{}", '{"key": [1], "build": "a", "whole": true}', "null"]
+
+
+@pytest.mark.parametrize("spoilt", ["map", "its numbers", "its sum", *STRANGE])
+def test_what_cannot_be_read_of_it_costs_it_and_nothing_else(gallery, url, spoilt):
+    """Of a metric that is not in use, too: whoever writes takes it away."""
+    gallery.add_map(learned("others@1", seed=6), {}, None)
+    store, name = gallery.store, gallery.store._mapped_of(learned()).name
+    server, made = store._server, f"made.{name}"
+    if spoilt == "map":
+        store._texts.remove([f"map.{name}"])
+    elif spoilt == "its numbers":
+        store._texts.write({f"map.{name}": json.dumps(learned(seed=9).document())}, 1)
+    elif spoilt == "its sum":
+        (row,) = server.rows(DOCUMENTS, "key", [made], ["key", "body", "parts", "version", "crc"])
+        server.write(DOCUMENTS, [{**row, "crc": 1, "vector": [0.0, 0.0]}])
+    else:
+        store._texts.write({made: spoilt}, 0)
     with Gallery(url) as other:
-        other.remove(other.ids().tolist()[:1])
-        assert collections(other) == []
-        assert other.verify() == []
+        right(other, numbers(2, seed=3), 5)
+        right(other, numbers(2, seed=3), 5, metric="kinds")
+    with Gallery(url) as other:  # one that does not know the map
+        (said,) = other.verify()
+        assert f"{server.name(name)} is made by cannot be read: run houndsight compact" in said
+        for _ in range(2):
+            other.remove(other.ids().tolist()[:1])
+            assert name not in collections(other)
+            assert not server.has(name)
+            right(other, numbers(2, seed=3), 5)
+            assert other.verify() == []
+
+
+def test_a_map_document_that_is_damaged_stops_no_write(gallery, url):
+    gallery.add_map(learned("others@1", seed=6), {}, None)
+    server, key = gallery.store._server, key_of("spaces/kinds@1")
+    (row,) = server.rows(DOCUMENTS, "key", [key], ["key", "body", "parts", "version", "crc"])
+    server.write(DOCUMENTS, [{**row, "crc": 1, "vector": [0.0, 0.0]}])
+    with Gallery(url) as other:
+        for _ in range(3):
+            other.remove(other.ids().tolist()[:1])
+            assert not other.store._seen()
+        right(other, numbers(2, seed=3), 5)
+        other.compact()
+        assert other.undo_metric() is not None  # to the one that cannot be read
 
 
 def test_while_a_journal_is_left_all_are_looked_at(gallery, url, monkeypatch):
@@ -358,7 +397,125 @@ def test_a_collection_that_cannot_be_searched_costs_nothing_else(gallery, monkey
     right(gallery, numbers(2, seed=3), 5)
 
 
+def test_one_that_fails_costs_one_look_at_all(gallery, monkeypatch):
+    name, real, looked = collection(gallery), Server.search, []
+
+    def search(self, collection, *more):
+        if collection == name:
+            raise GalleryError("out of memory", path=self.address)
+        return real(self, collection, *more)
+
+    every = gallery.store._blocks
+    monkeypatch.setattr(Server, "search", search)
+    monkeypatch.setattr(
+        gallery.store, "_blocks", lambda where: looked.append(where) or every(where)
+    )
+    for _ in range(3):
+        right(gallery, numbers(20, seed=3), 5)
+    assert len(looked) == 1
+
+
+def test_an_item_that_is_not_there_yet_is_no_error():
+    """Its image comes before it does."""
+    vectors, space = numbers(100), learned()
+
+    def look(queries, limit):
+        return [[{"id": n, "distance": 0.0} for n in range(limit)] for _ in queries]
+
+    def all_of_them(some):
+        return ((np.arange(100), vectors) for _ in some)
+
+    found = milvus_search.by_search(look, space(vectors[:2]), 3, space, lambda _: None, all_of_them)
+    assert [len(ids) for ids, _ in found] == [100, 100]
+
+
+@pytest.mark.parametrize("name", [NEAR, "the metric's"])
+def test_what_an_administrator_drops_is_told_and_made_anew(gallery, name):
+    server, store = gallery.store._server, gallery.store
+    if name == NEAR:
+        store.build_index(Index("hnsw", {"M": 16, "efConstruction": 50}), lambda *_: None)
+    else:
+        name = collection(gallery)
+    server.drop(name)
+    (said,) = gallery.verify()
+    assert "cannot be read: Milvus answers with an error" in said
+    right(gallery, numbers(2, seed=3), 5)
+    if name == NEAR:
+        assert store.index() is None
+        store.drop_index()
+    else:
+        gallery.tidy()
+        assert up_to_date(gallery)
+    assert gallery.verify() == []
+
+
+def test_milvus_lite_is_told_to_flush_it(gallery, monkeypatch):
+    name, real, told = collection(gallery), Server.settle, []
+    monkeypatch.setattr(Server, "settle", lambda self, one: told.append(one) or real(self, one))
+    gallery.remove(gallery.ids().tolist()[:1])
+    assert told == [ITEMS, name]
+    gallery.store.compact()
+    told.clear()
+    gallery.tidy()
+    assert told == [name]
+
+
 # Made by several at once, killed
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_one_that_slept_does_not_write_into_another_s(gallery, url, monkeypatch, killed):
+    """Its right to make is over, and meanwhile the metric was learned anew."""
+    monkeypatch.setattr("houndsight.stores.milvus.derived.TOGETHER", 50)
+    gallery.store.compact()
+    name = gallery.store._mapped_of(gallery.space()).name
+    with Gallery(url) as sleeper, Gallery(url) as other:
+        real, steps = sleeper.store._server.write, []
+
+        def write(collection, rows, *more):
+            real(collection, rows, *more)
+            if collection == name:
+                steps.append(rows)
+                if len(steps) == 2:
+                    sleep()
+                if killed and len(steps) > 2:
+                    raise KeyboardInterrupt
+
+        def sleep():
+            asleep.set()
+            awake.wait(60)
+
+        asleep, awake = threading.Event(), threading.Event()
+        monkeypatch.setattr(sleeper.store._server, "write", write)
+        worker = threading.Thread(target=lambda: sleeper.tidy())
+        # What it holds is over, and it is in no step.
+        worker.start()
+        assert asleep.wait(60)
+        claims = other.store._server.rows(LOCK, "right", [name, "write"], ["key"])
+        other.store._server.delete(LOCK, [row["key"] for row in claims])
+        other.add_map(learned("kinds@2", seed=5), {}, None)
+        assert up_to_date(other)
+        awake.set()
+        worker.join()
+        assert len(steps) == 2
+        assert up_to_date(other)
+        right(other, numbers(2, seed=3), 5)
+        assert other.verify() == []
+
+
+def test_other_numbers_under_the_same_name(gallery, url):
+    """A process that has known the metric before does not write its images."""
+    with Gallery(url) as stale:
+        right(stale, numbers(2, seed=3), 5)
+        stale.set_labels(dict.fromkeys(stale.ids().tolist()[:5], "new"), source="user")
+        gallery.store.put_document("spaces/kinds@1", None)
+        gallery.store.put_document("metric", None)
+        with Gallery(url) as other:
+            other.add_map(learned(seed=7), {}, None)
+        stale.set_labels(dict.fromkeys(stale.ids().tolist(), "newer"), source="user")
+    with Gallery(url) as other:
+        assert up_to_date(other, learned(seed=7))
+        right(other, numbers(2, seed=3), 5)
 
 
 def test_who_finds_another_at_it_leaves_it_to_them(gallery, url):

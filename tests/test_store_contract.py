@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from houndsight.errors import GalleryBusy, GalleryError
-from houndsight.maps import SPACES, Base, Map, Unit
+from houndsight.maps import Base, Map, Unit
 from houndsight.stores.address import located
 from houndsight.stores.layout import CATALOGUE
 from houndsight.stores.opening import create_store, exists, open_store
@@ -155,10 +155,10 @@ WHERES = [
 ]
 
 
-def learned(name="kinds@1", seed=0):
+def learned(name="kinds@1", seed=0, dim=DIM):
     """A metric with numbers as a document has them."""
     rng = np.random.default_rng(seed)
-    numbers = rng.normal(size=DIM), rng.normal(size=(DIM, 5)), rng.normal(size=(DIM, 3))
+    numbers = rng.normal(size=dim), rng.normal(size=(dim, 5)), rng.normal(size=(dim, 3))
     made = Map(name, *numbers, np.ones(3), ("a", "b", "c"), 0.7, 0.4)
     return Map.read(made.document())
 
@@ -166,8 +166,6 @@ def learned(name="kinds@1", seed=0):
 @pytest.mark.parametrize("space", [Base(DIM), Unit(DIM), learned()], ids=["base", "unit", "map"])
 def test_the_candidates_hold_the_k_nearest(store, space):
     some, vectors = filled(store)
-    if isinstance(space, Map):
-        store.put_document(SPACES + space.name, {"map": space.document()})
     store.tidy(space)  # before more is changed
     store.put([replace(some[0], removed="user")], {})
     # Four equal rows: all of a tie are candidates.

@@ -16,10 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["SPACES", "Base", "Map", "Space", "Unit", "softmax", "unit"]
+__all__ = ["Base", "Map", "Space", "Unit", "softmax", "unit"]
 
-# A map is kept as the document of its name after this.
-SPACES = "spaces/"
 # Rows that are mapped at once, in float64: 2,048 x 2,048 x 8 bytes = 32 MB.
 BLOCK = 2048
 

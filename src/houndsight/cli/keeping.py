@@ -1,6 +1,7 @@
 """Commands that look after a gallery: info, verify, add, labels, removals, undo."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -92,6 +93,7 @@ def _metric_line(metric: dict[str, Any], used: str) -> str:
 def verify(gallery: str) -> int:
     """Check every checksum and every vector; the exit code says whether all is well."""
     from houndsight.gallery import Gallery
+    from houndsight.stores.address import located
 
     try:
         with Gallery(gallery) as library:
@@ -102,7 +104,11 @@ def verify(gallery: str) -> int:
     for line in damage:
         out().print(line)
     if damage:
-        err(f"houndsight: {len(damage)} damaged; houndsight repair mends what it can")
+        # Of a gallery in Milvus each line says what helps.
+        mends = (
+            "; houndsight repair mends what it can" if isinstance(located(gallery), Path) else ""
+        )
+        err(f"houndsight: {len(damage)} damaged{mends}")
         return DAMAGED
     out().print(f"{counted(count, 'photo')}, all well")
     return DONE

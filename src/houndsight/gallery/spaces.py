@@ -1,5 +1,6 @@
 """The metrics of a gallery: as stored, scaled to length 1, or learned, and which one is used."""
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -7,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from houndsight.calibration import Calibration
-from houndsight.errors import InputError, printable
+from houndsight.errors import GalleryError, InputError, printable
 from houndsight.gallery.documents import understood
-from houndsight.maps import SPACES, Base, Map, Space, Unit
+from houndsight.maps import Base, Map, Space, Unit
 from houndsight.stores import Store
 from houndsight.stores.address import Place
 from houndsight.types import Item
@@ -18,7 +19,7 @@ __all__ = ["Spaces", "labelling"]
 
 PAPER, PLAIN = "paper", "plain"
 _NAME = r"[a-z0-9][a-z0-9_.-]{0,39}"
-_DOCUMENT = re.compile(rf"{SPACES}{_NAME}@[0-9]{{1,9}}")
+_DOCUMENT = re.compile(rf"spaces/{_NAME}@[0-9]{{1,9}}")
 T = TypeVar("T")
 
 
@@ -69,15 +70,15 @@ class Spaces:
     def metrics(self) -> list[str]:
         """Return the names of all metrics that this gallery has, each with its version."""
         plain = [PLAIN] if self.stored_metric == PLAIN else [PAPER, PLAIN]
-        return plain + [name.removeprefix(SPACES) for name in self._documents()]
+        return plain + [name.removeprefix("spaces/") for name in self._documents()]
 
     def _documents(self, name: str = "") -> list[str]:
         def read() -> list[str]:
-            found = [name for name in self.store.names(SPACES) if _DOCUMENT.fullmatch(name)]
+            found = [name for name in self.store.names("spaces/") if _DOCUMENT.fullmatch(name)]
             return sorted(found, key=lambda name: (name.split("@")[0], int(name.split("@")[1])))
 
-        every = self._current(SPACES, read)
-        return [found for found in every if found.startswith(f"{SPACES}{name}")]
+        every = self._current("spaces/", read)
+        return [found for found in every if found.startswith(f"spaces/{name}")]
 
     def named(self, metric: str | None) -> str:
         """Return a metric's full name, version included; the gallery's own for None.
@@ -97,7 +98,7 @@ class Spaces:
             )
         if metric in (PAPER, PLAIN):
             return metric
-        known = [name.removeprefix(SPACES) for name in self._documents()]
+        known = [name.removeprefix("spaces/") for name in self._documents()]
         same = [name for name in known if metric in (name, name.split("@")[0])]
         if not same:
             raise InputError(
@@ -122,7 +123,7 @@ class Spaces:
             return Unit(self.settings["dim"])
         if name not in self._maps:  # a version never changes
             with understood(self.place, f"the metric {name}"):
-                body = self.store.document(f"{SPACES}{name}")
+                body = self.store.document(f"spaces/{name}")
                 found = Map.read(body["map"])
                 # Its name becomes part of a file's name: another could lead out of the gallery.
                 if found.name != name or found.takes != self.settings["dim"]:
@@ -132,7 +133,7 @@ class Spaces:
 
     def facts(self, metric: str) -> dict[str, Any]:
         """Return what is on record of how a learned map was made; nothing for other metrics."""
-        name = f"{SPACES}{self.named(metric)}"
+        name = f"spaces/{self.named(metric)}"
         made: dict[str, Any] = self.store.document(name, {"made": {}})["made"]
         return made
 
@@ -159,13 +160,13 @@ class Spaces:
     def add_map(self, map_: Map, made: Mapping[str, Any], calibration: Calibration | None) -> None:
         """Keep a new map under its name, and make it the gallery's metric."""
         with self.store.transaction():
-            if self.store.names(f"{SPACES}{map_.name}"):
+            if self.store.names(f"spaces/{map_.name}"):
                 raise InputError(
                     f"has a metric {map_.name} by now", path=self.place, remedy="Learn again"
                 )
             time = datetime.now(UTC).isoformat(timespec="seconds")
             body = {"map": map_.document(), "made": {"time": time, **made}}
-            self.store.put_document(f"{SPACES}{map_.name}", body)
+            self.store.put_document(f"spaces/{map_.name}", body)
             if calibration is not None:
                 self.set_calibration(map_.name, calibration)
             self.choose_metric(map_.name)
@@ -185,7 +186,8 @@ class Spaces:
             if not chosen:
                 return None
             self.store.put_document("metric", {"chosen": chosen[:-1]})
-        self.store.tidy(self.space())
+        with contextlib.suppress(GalleryError):  # it is undone all the same
+            self.store.tidy(self.space())
         return self.metric
 
     def calibration(self, metric: str | None = None) -> Calibration | None:

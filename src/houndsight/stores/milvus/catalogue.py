@@ -26,7 +26,7 @@ from houndsight.stores.milvus.client import BYTES
 from houndsight.stores.milvus.derived import Derived, names
 from houndsight.stores.milvus.lease import Lease
 from houndsight.stores.milvus.making import FILES, PATIENCE_S, STATE, document_text
-from houndsight.stores.milvus.mapped import Mapped
+from houndsight.stores.milvus.mapped import Mapped, named
 from houndsight.stores.milvus.near import NEAR, Near
 from houndsight.stores.milvus.rows import ITEMS, LONGEST, NO_VECTOR, OUT, Row, fits, packed
 from houndsight.stores.milvus.texts import Texts, key_of, name_of
@@ -51,7 +51,7 @@ class MilvusCatalogue:
         self._server = server
         self._texts = Texts(server)
         self._near = Near(server, self._texts, self.dim)
-        self._mapped: dict[str, Mapped] = {}  # by the name of a space
+        self._mapped: dict[str, Mapped] = {}  # by the key of a map
         self._lease = Lease(server, "write")
         self._state: tuple[int, Changes] = (-1, Changes())
         self._changes: Changes | None = None  # of the transaction that is open
@@ -129,44 +129,48 @@ class MilvusCatalogue:
             # While Milvus Lite does this it shows neither what is to be settled nor what that has
             # replaced: readers have all of it from the journal until that is emptied.
             self._server.settle(ITEMS)
+            for one in derived:
+                one.settle()
         self._lease.check()
         self._texts.write({STATE: Changes(changes.serial).text()}, version + 1)
 
     def _derived(self) -> dict[str, Derived | None]:
         """Return the collections made of the items' vectors, by name; None for one of no use."""
-        return {
-            name: self._near if name == NEAR else self._mapped_named(name)
-            for name in names(self._texts)
-        }
+        found: dict[str, Derived | None] = {}
+        for name in names(self._texts):
+            if name == NEAR:
+                found[name] = self._near
+            else:
+                found[name] = named(self._server, self._texts, name, self.dim, self._mapped)
+        return found
 
     def _followers(self) -> list[Derived]:
         """Return what is to be kept up to date beside the items; what cannot be is taken away."""
         found: list[Derived] = []
         for name, one in self._derived().items():
             if one is None:
-                self._any(name).drop()
+                Derived(self._server, self._texts, name).drop()
             else:
                 found.append(one)
         return found
 
-    def _any(self, collection: str) -> Derived:
-        return Derived(self._server, self._texts, collection, 0, self.dim)
+    def _forget_mapped(self) -> None:
+        """Take away the collections of learned metrics; by who has the right to write."""
+        for name in names(self._texts):
+            if name != NEAR:
+                Derived(self._server, self._texts, name).drop()
 
-    def _mapped_named(self, collection: str) -> Mapped | None:
-        """Return a collection of a learned metric, None where its map is not to be had."""
-        told = self._any(collection).told() or {}
-        one = self._mapped.get(told.get("space", ""))
-        if one is None:
-            one = Mapped.read(self._server, self._texts, told, self.document, self.dim)
-            if one is not None:
-                self._mapped[one.space.name] = one
-        return one
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[Callable[[], None]]:
+        """Hold the right to write, with no journal left; gives what makes sure of it."""
+        with self.transaction():
+            yield self._lease.check
 
     def _mapped_of(self, space: Map) -> Mapped:
         """Return the collection of a learned metric, which is perhaps not there."""
-        if space.name not in self._mapped:
-            self._mapped[space.name] = Mapped(self._server, self._texts, space, self.dim)
-        return self._mapped[space.name]
+        if space.key not in self._mapped:
+            self._mapped[space.key] = Mapped(self._server, self._texts, space)
+        return self._mapped[space.key]
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[None]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
-from houndsight.errors import DamagedGallery
+from houndsight.errors import DamagedGallery, GalleryError
 from houndsight.stores.milvus.client import Server
 from houndsight.stores.milvus.derived import Derived
 from houndsight.stores.milvus.rows import ITEMS, OUT, Row, faults
@@ -17,7 +17,7 @@ __all__ = ["damage"]
 def damage(
     server: Server,
     texts: Texts,
-    derived: Iterable[Derived],
+    derived: Mapping[str, Derived | None],
     passed: Collection[int],
     size: int,
 ) -> Iterator[str]:
@@ -52,11 +52,28 @@ def damage(
     counted = server.count(ITEMS)
     if counted != count:
         yield f"Milvus counts {counted:,} items and returns {count:,}"
-    for one in derived:
-        if one.whole() is not None:
-            lacking, wrong = one.differences(live, passed)
-            if lacking or wrong:
-                yield (
-                    f"{one.called} lacks {lacking:,} vectors and has {wrong:,} that are not as "
-                    f"stored: {one.remedy}"
-                )
+    for name, one in derived.items():
+        if one is None:
+            yield (
+                f"what the collection {server.name(name)} is made by cannot be read: run "
+                "houndsight compact, which takes it away; searches are right"
+            )
+        else:
+            yield from _of_derived(one, live, passed)
+
+
+def _of_derived(one: Derived, live: Collection[int], passed: Collection[int]) -> Iterator[str]:
+    told = one.whole()
+    if told is None:
+        return
+    try:
+        lacking, wrong = one.differences(live, passed)
+    except GalleryError as error:
+        if one.whole() == told:
+            yield f"{one.called} cannot be read: {error.cause}: {one.remedy}"
+        return
+    if lacking or wrong:
+        yield (
+            f"{one.called} lacks {lacking:,} vectors and has {wrong:,} that are not as stored: "
+            f"{one.remedy}"
+        )

@@ -20,14 +20,16 @@ from houndsight.stores.milvus.lease import Lease
 from houndsight.stores.milvus.rows import ITEMS, LIVE
 from houndsight.stores.milvus.texts import Texts
 
-__all__ = ["Alone", "Derived", "names"]
+__all__ = ["MAP", "Alone", "Derived", "Row", "names"]
 
 MADE = "made."  # what the keys of the texts begin with that say what the collections are
+MAP = "map."  # and of those that hold what maps the vectors, where something does
 TOGETHER = 1000  # vectors that are copied while nobody else writes
 PATIENCE_S = 1.0  # so that of two who make one at once one gets it
 
 Row = Mapping[str, Any]
-Alone = Callable[[], contextlib.AbstractContextManager[None]]
+# Holds the right to write, with no journal left; gives what raises GalleryError if it was lost.
+Alone = Callable[[], contextlib.AbstractContextManager[Callable[[], None]]]
 Progress = Callable[[int, int], None]
 
 
@@ -39,26 +41,30 @@ def names(texts: Texts) -> list[str]:
 class Derived:
     """A collection of what is made of each live item's vector.
 
-    A text beside the journal says what it is, and whether it is whole. It is written before all
-    else, so that whoever writes keeps it up to date from then on, and taken away first: while it
-    says that the collection is whole, that has all live items but those in the journal.
+    A text beside the journal says what it is, and whether it is whole. It is there before the
+    collection is, so that whoever writes keeps it up to date from then on, and until that is gone:
+    while it says that the collection is whole, that has all live items but those in the journal.
 
     Parameters
     ----------
     name
         The collection's.
     dim, stored
-        How many numbers a vector has in it, and an item's.
+        How many numbers a vector has in it, and an item's; for what is only taken away, none.
     """
 
     called = ""  # in messages, and what to do where it is damaged
     remedy = ""
+    # What the text has of its own, and of which type.
+    says: Sequence[tuple[str, type]] = ()
     # Fields of an item that a row is made of, and what a row has beside id and vector.
     taken: Sequence[str] = ("id", "vector")
     more: Sequence[Field] = ()
     flat = True
 
-    def __init__(self, server: Server, texts: Texts, name: str, dim: int, stored: int) -> None:
+    def __init__(
+        self, server: Server, texts: Texts, name: str, dim: int = 0, stored: int = 0
+    ) -> None:
         self._server = server
         self._texts = texts
         self.name = name
@@ -70,12 +76,13 @@ class Derived:
 
     def told(self) -> dict[str, Any] | None:
         """Return what it is, whole or not; None where there is none, or that cannot be read."""
-        try:
+        told: Any = None
+        with contextlib.suppress(DamagedGallery, ValueError):
             found = self._texts.read([MADE + self.name]).get(MADE + self.name)
-        except DamagedGallery:
-            return None
-        told: dict[str, Any] | None = None if found is None else json.loads(found[1])
-        return told
+            told = None if found is None else json.loads(found[1])
+        says = (*self.says, ("build", str), ("whole", bool))
+        fits = isinstance(told, dict) and all(isinstance(told.get(n), kind) for n, kind in says)
+        return told if fits else None
 
     def whole(self) -> dict[str, Any] | None:
         """Return what it is, with the number of its `build`; None unless it is whole."""
@@ -118,6 +125,7 @@ class Derived:
         if now is None or now["build"] != build:
             return None
         if failed is not None:
+            self._loaded = ""  # whatever it was that has let go of it
             raise failed
         return found
 
@@ -185,9 +193,15 @@ class Derived:
     # Made and taken away
 
     def drop(self) -> None:
-        """Take it away; to be called by who has the right to write."""
-        self._texts.remove([MADE + self.name])
+        """Take it away; to be called by who has the right to write.
+
+        The text goes last: of one that is killed meanwhile it tells who writes to go on.
+        """
+        told = self.told()
+        if told is not None and told["whole"]:
+            self._tell({**told, "whole": False})
         self._remove(self.name)
+        self._texts.remove([MADE + self.name, MAP + self.name])
 
     def _remove(self, collection: str) -> None:
         if self._server.has(collection):
@@ -226,47 +240,62 @@ class Derived:
             What it is, for the text.
         ids
             Returns the ids of live items.
-        alone
-            Holds the right to write, with no journal left.
         progress
             Called with how many items are in, and how many will be.
         finish
             Called once they are.
         """
         told = {**what, "build": uuid.uuid4().hex[:8], "whole": False}
-        with alone():
+        with alone() as surely:
             self.drop()  # also what a killed process has left
-            with self._whole_or_gone(alone):
-                self._tell(told)
+            surely()
+            with self._whole_or_gone(told, alone):
+                self._begin(told)
                 self._server.make(self.name, self._fields(), flat=self.flat, derived=True)
-        with self._whole_or_gone(alone):
+        with self._whole_or_gone(told, alone):
             every = list(ids())
             for start in range(0, len(every), TOGETHER):
-                with alone():
-                    self._write(self._items(every[start : start + TOGETHER]))
+                with alone() as surely:
+                    items = self._items(every[start : start + TOGETHER])
+                    self._check_still(told)
+                    surely()
+                    self._write(items)
                 progress(min(start + TOGETHER, len(every)), len(every))
             finish()
-            with alone():
-                if self.told() != told:
-                    raise self._gone()
+            with alone() as surely:
+                self._check_still(told)
+                self.settle()
+                surely()
                 self._tell({**told, "whole": True})
 
+    def _begin(self, told: Mapping[str, Any]) -> None:
+        """Write down what is to be made."""
+        self._tell(told)
+
+    def settle(self) -> None:
+        """Have Milvus Lite put rows where reading is quick; by who has the right to write."""
+        if self.flat:  # an index of few rows is made with warnings, or not at all
+            self._server.settle(self.name)
+
     @contextlib.contextmanager
-    def _whole_or_gone(self, alone: Alone) -> Iterator[None]:
+    def _whole_or_gone(self, told: Mapping[str, Any], alone: Alone) -> Iterator[None]:
         try:
             yield
         except BaseException:
             with contextlib.suppress(GalleryError), alone():
-                self.drop()
+                now = self.told()
+                if now is not None and now["build"] == told["build"]:  # none of another's
+                    self.drop()
             raise
 
-    def _gone(self) -> GalleryError:
-        return GalleryError(
-            f"what was being built, {self._server.name(self.name)}, was given up meanwhile by "
-            "another process, which could not write into it",
-            path=self._server.address,
-            remedy="Run the command again",
-        )
+    def _check_still(self, told: Mapping[str, Any]) -> None:
+        if self.told() != told:
+            raise GalleryError(
+                f"what was being built, {self._server.name(self.name)}, was taken away meanwhile "
+                "by another process, which could not write into it or has begun it anew",
+                path=self._server.address,
+                remedy="Run the command again",
+            )
 
 
 def _same(row: Row, other: Row) -> bool:

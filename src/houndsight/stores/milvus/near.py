@@ -28,6 +28,7 @@ class Near(Derived):
 
     called = "the index for approximate searches"
     remedy = "run houndsight tune --rebuild; exact searches are right"
+    says = (("kind", str), ("parameters", dict))
     flat = False
 
     def __init__(self, server: Server, texts: Texts, dim: int) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from houndsight.errors import InputError
+from houndsight.maps import Space
 from houndsight.stores.address import Address
 from houndsight.stores.indexes import Index
 from houndsight.stores.milvus.changes import Changes
+from houndsight.stores.milvus.client import Server
 from houndsight.stores.milvus.making import document_text
 from houndsight.stores.milvus.store import MilvusStore
 
@@ -38,6 +40,9 @@ class MilvusRehearsal(MilvusStore):
             texts = {name: document_text(body) for name, body in documents.items()}
             self._kept = Changes(documents=dict(texts))
             self._begin(_Nothing())
+
+    def _connect(self, address: Address) -> Server:
+        return _Reading(address)
 
     def _seen(self) -> Changes:
         return self._kept if self._changes is None else self._changes
@@ -72,12 +77,27 @@ class MilvusRehearsal(MilvusStore):
     def _sweep(self) -> None:
         pass
 
+    def tidy(self, space: Space) -> None:
+        """Leave what makes searches quick as it is."""
+
+    def _forget_mapped(self) -> None:
+        pass
+
     def build_index(self, index: Index, progress: Callable[[int, int], None]) -> None:  # noqa: ARG002
         """Raise InputError: what an index finds is known when it is there."""
         raise InputError("an index cannot be rehearsed", path=self.address)
 
     def drop_index(self) -> None:
         """Leave it."""
+
+
+class _Reading(Server):
+    """A server that is only read: what would write fails, and is a mistake here."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("a rehearsal is about to write")
+
+    make = build = drop = write = delete = settle = _refuse
 
 
 class _Nothing:

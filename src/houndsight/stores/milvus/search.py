@@ -29,7 +29,7 @@ def by_search(
     queries: NDArray[np.float32],
     k: int,
     space: Space,
-    read: Callable[[Sequence[int]], NDArray[np.float32]],
+    read: Callable[[Sequence[int]], NDArray[np.float32] | None],
     otherwise: Callable[[NDArray[np.float32]], Iterator[Found]],
 ) -> Iterator[Found]:
     """For each query ids that surely contain its k nearest in a space, and their stored vectors.
@@ -40,6 +40,7 @@ def by_search(
     most |q| + r. What it holds is x rounded to float32, perhaps on another machine: that moves it
     by ``2 u |x|`` at most. So all are there when the last row returned is that much farther than
     the k-th; if not, more are asked for, and at last every vector is looked at, by `otherwise`.
+    That q is rounded too is within the 8, of which a sum of d squares takes 2.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def by_search(
     queries
         (n, space.dim).
     read
-        Returns the stored vectors of items by id.
+        Returns the stored vectors of items by id; None where one is not there by now, or not yet.
     """
     for start in range(0, len(queries), TOGETHER):
         some = queries[start : start + TOGETHER]
@@ -56,18 +57,17 @@ def by_search(
         open_, limit = list(range(len(some))), k + SPARE
         while open_ and limit <= MOST:
             found = look([some[n] for n in open_], limit)
-            if found is None:
+            wanted = sorted({int(row["id"]) for rows in found or () for row in rows})
+            vectors = None if found is None else read(wanted)
+            if found is None or vectors is None:
                 break
-            wanted = sorted({int(row["id"]) for rows in found for row in rows})
             place = {id_: n for n, id_ in enumerate(wanted)}
-            vectors = read(wanted)
-            images = space.exact(vectors)
             for n, rows in zip(tuple(open_), found, strict=True):
                 ids = np.array([row["id"] for row in rows], np.int64)
-                at = [place[int(id_)] for id_ in ids]
+                there = vectors[[place[int(id_)] for id_ in ids]]
                 given = np.array([row["distance"] for row in rows], np.float64)
-                if len(rows) < limit or _all_there(some[n], images[at], k, given):
-                    answers[n] = ids, vectors[at]
+                if len(rows) < limit or _all_there(some[n], space.exact(there), k, given):
+                    answers[n] = ids, there
                     open_.remove(n)
             limit *= 4
         looked = otherwise(some[open_]) if open_ else iter(())

@@ -21,7 +21,6 @@ from houndsight.stores.milvus.client import Server
 from houndsight.stores.milvus.damage import damage
 from houndsight.stores.milvus.lease import LOCK
 from houndsight.stores.milvus.making import absent, is_there, may_be
-from houndsight.stores.milvus.near import NEAR
 from houndsight.stores.milvus.rows import (
     ITEMS,
     LIVE,
@@ -63,7 +62,7 @@ class MilvusStore(MilvusCatalogue):
         self.address = address
         if not may_be(address):
             raise absent(address)
-        server = Server(address)
+        server = self._connect(address)
         try:
             if not is_there(server):
                 raise absent(address)
@@ -73,6 +72,9 @@ class MilvusStore(MilvusCatalogue):
             server.close()
             raise
         self._begin(server)
+
+    def _connect(self, address: Address) -> Server:
+        return Server(address)
 
     def _begin(self, server: Any) -> None:
         super()._begin(server)
@@ -134,11 +136,18 @@ class MilvusStore(MilvusCatalogue):
                     k,
                     space,
                     self._vectors_of,
-                    lambda some: self._by_sight(some, k, where, space),
+                    lambda some: self._fetched(some, k, where, space),
                 )
+            return self._fetched(queries, k, where, space)
+
+    def _fetched(
+        self, queries: NDArray[np.float32], k: int, where: Where, space: Space
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        with self._lock:
+            live = self._live()
             if 4 * self.dim * len(live.ids) > HELD:
-                return self._by_sight(queries, k, where, space)
-            if not held:
+                return by_sight(queries, k, space, lambda: self._blocks(where))
+            if not len(live.stored):
                 live = self._snapshot = self._with_vectors(live)
             return live.candidates(queries, k, where, self._rows_in(space, live), None)
 
@@ -159,8 +168,11 @@ class MilvusStore(MilvusCatalogue):
 
         return look
 
-    def _vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        held = self._stored(ids)
+    def _vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32] | None:
+        """Return stored vectors; None where one has gone, or is not there yet."""
+        held = self._live_vectors(ids)
+        if len(held) < len(ids):
+            return None
         return np.stack([held[id_] for id_ in ids]) if ids else np.empty((0, self.dim), np.float32)
 
     def why_exact(self) -> str:
@@ -254,11 +266,6 @@ class MilvusStore(MilvusCatalogue):
             self._spaces[space.name] = Rows(0, space(live.stored), Reduced(None, ()), None)
         return self._spaces[space.name]
 
-    def _by_sight(
-        self, queries: NDArray[np.float32], k: int, where: Where, space: Space
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        return by_sight(queries, k, space, lambda: self._blocks(where))
-
     def _blocks(self, where: Where) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield ids and vectors of live items, some at a time."""
         seen = self._seen()
@@ -297,11 +304,11 @@ class MilvusStore(MilvusCatalogue):
 
     def build_index(self, index: Index, progress: Callable[[int, int], None]) -> None:
         """Build an index of the stored vectors, in the place of one that is there."""
-        self._near.build(index, lambda: self.ids(Where()).tolist(), self.transaction, progress)
+        self._near.build(index, lambda: self.ids(Where()).tolist(), self._alone, progress)
 
     def drop_index(self) -> None:
         """Take the index away, if there is one; GalleryBusy while another process builds one."""
-        self._near.clear(self.transaction)
+        self._near.clear(self._alone)
 
     # Upkeep
 
@@ -312,7 +319,7 @@ class MilvusStore(MilvusCatalogue):
         """
         if isinstance(space, Map):
             with contextlib.suppress(GalleryError):
-                self._mapped_of(space).build(lambda: self.ids(Where()).tolist(), self.transaction)
+                self._mapped_of(space).build(lambda: self.ids(Where()).tolist(), self._alone)
 
     def verify(self) -> list[str]:
         """Return what is damaged, one sentence each; nothing when all is well."""
@@ -323,7 +330,7 @@ class MilvusStore(MilvusCatalogue):
                     # The journal has a checksum of its own; what it changes need not be whole.
                     rows = self._seen().rows
                     size = 4 * self.dim
-                    derived = [one for one in self._derived().values() if one is not None]
+                    derived = self._derived()
                     found = list(damage(self._server, self._texts, derived, rows, size))
                 except DamagedGallery as error:
                     return [error.cause]
@@ -339,9 +346,7 @@ class MilvusStore(MilvusCatalogue):
         """
         with self.appending():
             with self.transaction():
-                for name in self._derived():
-                    if name != NEAR:
-                        self._any(name).drop()
+                self._forget_mapped()
                 changes, gained = self._open(), 0
                 rows = self._rows_of([i.id for i in self.items() if i.removed is not None])
                 for id_, row in rows.items():
