@@ -10,7 +10,9 @@ into a new gallery, in float32 and in integers, every commit included; fastembed
 network in an ONNX file; and a loop over PyTorch as img2vec has it, one photo after the other. What
 is not installed is left out. Ratios are taken within a round.
 
-Under each table is the arithmetic limit: what the CPUs could do if they only decoded and computed.
+Under each table is the arithmetic limit: what the CPUs could do if they only decoded and computed;
+and what a new file takes where the galleries are: half a millisecond where ext4 has deleted many
+within the last minutes, and then indexing is slower by as much for each photo.
 
 The network in integers is quantized before, as `houndsight index --precision int8` does, on all of
 PHOTOS; what that measures is printed: the whole frontier of speed and common neighbours.
@@ -72,6 +74,15 @@ def indexed(embedder, folder, place):
     begin = time.perf_counter()
     report = index(folder, gallery, embedder=embedder)
     return report.embedded / (time.perf_counter() - begin)
+
+
+def creating(place):
+    """Return the seconds that a new file takes there; a gallery makes one for each photo."""
+    folder = Path(tempfile.mkdtemp(dir=place))
+    begin = time.perf_counter()
+    for n in range(100):
+        (folder / str(n)).touch()
+    return (time.perf_counter() - begin) / 100
 
 
 def fastembed(graph, folder):
@@ -220,9 +231,11 @@ def main():
             size = sum(path.stat().st_size for path in place.iterdir()) / count / 1e6
             print(f"\n{count} photos of {side} pixels, {size:.2f} MB each\n")
             found = {name: [] for name in ways}
+            new_file = []
             for _ in range(arguments.rounds):
                 for name, way in ways.items():
                     found[name].append(way(place))
+                new_file.append(creating(folder))
             print("| way | images a second (rounds) | of the network alone | of fastembed |")
             print("|---|---|---|---|")
             for name, speeds in found.items():
@@ -240,6 +253,8 @@ def main():
             ]
             print(f"\ndecoding {1e3 * seconds:.1f} ms on one core; arithmetic limit: ", end="")
             print(", ".join(limits))
+            listed = ", ".join(f"{1e3 * took:.2f}" for took in new_file)
+            print(f"a new file took {listed} ms there (0.02 where none were deleted lately)")
         if arguments.cosines:
             some = [
                 photos[n] for n in np.linspace(0, len(photos) - 1, arguments.cosines).astype(int)
