@@ -44,14 +44,26 @@ def test_what_is_recorded_is_what_a_search_finds(gallery, monkeypatch):
     assert (recall.queries, recall.items) == (200, 300)
     assert recall.recall == pytest.approx(share_found(gallery, 5, recall.looked_at))
     assert recall.recall >= 0.9
-    if recall.looked_at > 12:
+    if recall.looked_at > 30:
         assert share_found(gallery, 5, 12) < 0.9
 
 
-def test_the_fewest_that_reach_what_is_wanted_are_taken(gallery, monkeypatch):
+@pytest.mark.parametrize(("wanted", "taken"), [(0, 30), (1.1, 300)])
+def test_the_one_after_the_fewest_that_reach_what_is_wanted_is_taken(
+    gallery, monkeypatch, wanted, taken
+):
+    """New photos have their neighbours farther off than those that are in the gallery."""
+    monkeypatch.setattr(approximation, "LOOKED_AT", (12, 30, 299, 300))
+    monkeypatch.setattr(approximation, "WANTED", wanted)
+    recall = measured_recall(gallery, 5)
+    assert recall.looked_at == taken
+    assert recall.recall == pytest.approx(share_found(gallery, 5, taken))
+
+
+def test_below_twice_as_many_as_are_asked_for_is_not_tried(gallery, monkeypatch):
     monkeypatch.setattr(approximation, "LOOKED_AT", (1, 2, 300))
     recall = measured_recall(gallery, 10)
-    assert recall.looked_at == 300  # below 2 k is not even tried
+    assert recall.looked_at == 300
     assert recall.recall == 1.0
 
 
