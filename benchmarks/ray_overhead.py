@@ -73,18 +73,21 @@ KINDS = ("local", "ray")
 FIGURES = ("whole", "at work")
 
 
-def timed(photos, model, weights, workers, address):
-    """Index into a new gallery in a process of its own; images a second by figure."""
+def timed(photos, model, weights, workers, address, scratch):
+    """Index into a new gallery in a process of its own; images a second by figure.
+
+    Galleries stay to the end: where files were just deleted, ext4 is slow to make new ones.
+    """
     environment = {**os.environ, "HOUNDSIGHT_THREADS": str(workers)}
-    with tempfile.TemporaryDirectory() as folder:
-        words = [str(photos), str(Path(folder) / "g"), model, weights or "", address or ""]
-        done = subprocess.run(
-            [sys.executable, "-c", CHILD, *words],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
+    place = Path(tempfile.mkdtemp(dir=scratch)) / "g"
+    words = [str(photos), str(place), model, weights or "", address or ""]
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *words],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -132,6 +135,7 @@ def main():
                             options.weights,
                             workers,
                             cluster.address if kind == "ray" else None,
+                            folder,
                         )
                         for kind in order
                     }
