@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import resource
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,8 @@ from houndsight.errors import (
 from houndsight.gallery import Entry
 from houndsight.stores import layout, snapshot
 from houndsight.stores.catalogue import LocalCatalogue
-from houndsight.types import Skipped
+from houndsight.stores.local import LocalStore
+from houndsight.types import Item, Skipped
 
 DIM = 192
 
@@ -798,3 +800,42 @@ def test_a_kill_while_it_was_made_is_no_obstacle(tmp_path, embedder):
     (tmp_path / "g" / "vectors-1.bin").touch()
     with Gallery.create(tmp_path / "g", embedder) as gallery:
         assert len(gallery) == 0
+
+
+def test_what_a_full_disk_has_refused_is_not_written_later(tmp_path):
+    """After the rollback another process may have its rows in that place."""
+    store = LocalStore.create(tmp_path / "g", 4, {})
+    limit, none = resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2
+    item = Item(1, 1, b"1", None, None, b"1", 1, 1, 1, 1)
+    real = store._db
+
+    class Watched:
+        """The catalogue, in which another store writes as soon as it may."""
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def execute(self, query, *more):
+            found = real.execute(query, *more)
+            if query == "ROLLBACK":
+                resource.setrlimit(limit, none)
+                with contextlib.closing(LocalStore(tmp_path / "g")) as other:
+                    other.put([replace(item, id=2, path=b"2")], {2: np.full(4, 2, np.float32)})
+            return found
+
+    end = store._end
+
+    def full():
+        resource.setrlimit(limit, (0, resource.RLIM_INFINITY))
+        return end()
+
+    store._db, store._end = Watched(), full
+    try:
+        with pytest.raises(GalleryError, match="nothing of this step was stored"):
+            store.put([item], {1: np.full(4, 1, np.float32)})
+    finally:
+        resource.setrlimit(limit, none)
+    with contextlib.closing(LocalStore(tmp_path / "g")) as other:
+        assert other.vectors([2]).tolist() == [[2, 2, 2, 2]]
+        assert other.verify() == []
+    store.close()

@@ -13,8 +13,9 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,7 @@ class LocalCatalogue:
             self._prepare()
             unless_opened.pop_all()
         self._mapped: dict[int, NDArray[np.float32]] = {}  # by generation, the newest only
-        self._written: BinaryIO | None = None  # the vector file, once a transaction adds rows
+        self._written: FileIO | None = None  # the vector file, once a transaction adds rows
         self._rolled_back = 0
         self._moment = Moment()
 
@@ -237,7 +238,8 @@ class LocalCatalogue:
                         self._db.execute("ROLLBACK")
                     raise
                 finally:
-                    self._leave_vectors()
+                    with contextlib.suppress(OSError):  # what has failed before is to be told
+                        self._leave_vectors()
             except UNREADABLE as error:
                 # What does not fit what is stored (IntegrityError) is for whoever asked for it.
                 if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
@@ -304,11 +306,12 @@ class LocalCatalogue:
             self._sync_vectors()
         if self._written is None:
             # Never made here: where it is gone so is the folder, from which the catalogue was
-            # opened.
-            self._written = path.open("r+b")
+            # opened. Without a buffer: what is held back would be written after a rollback, when
+            # the rows may be another process's.
+            self._written = path.open("r+b", buffering=0)
         self._written.seek(first * self.dim * 4)
-        self._written.write(data)
-        self._written.flush()  # others here map it
+        while data:
+            data = data[self._written.write(data) :]
         return [(first + n, zlib.crc32(row)) for n, row in enumerate(block)]
 
     def _sync_vectors(self) -> None:

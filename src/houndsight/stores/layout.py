@@ -226,6 +226,8 @@ def make_below(folder: Path, wanted: Path) -> None:
 
     It may have been moved: what is written into a new folder of its name would be lost.
     """
+    if wanted == folder:
+        return
     try:
         wanted.mkdir(exist_ok=True)
     except FileNotFoundError:
