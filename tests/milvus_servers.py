@@ -48,3 +48,30 @@ def serving(folder):
     finally:
         process.kill()
         process.wait()
+
+
+class Killed(BaseException):
+    """What `dying` raises."""
+
+
+def dying(server, names, left):
+    """Return the methods of `Server` by name, which raise Killed after so many calls.
+
+    Not where rights are asked for, which are over by themselves. After the first, what would tidy
+    up on the way out fails too, as in a process that is killed.
+    """
+
+    def method(name):
+        real = getattr(server, name)
+
+        def call(self, collection, *more, **how):
+            nonlocal left
+            if collection != "lock" and (not more or more[0]):
+                if left <= 0:
+                    raise Killed
+                left -= 1
+            return real(self, collection, *more, **how)
+
+        return call
+
+    return {name: method(name) for name in names}

@@ -28,12 +28,13 @@ from houndsight.stores.milvus.lease import LOCK, Lease
 from houndsight.stores.milvus.near import NEAR
 from houndsight.stores.milvus.rows import ITEMS, OUT
 from houndsight.stores.milvus.texts import DOCUMENTS, key_of
-from milvus_servers import needs_milvus
+from milvus_servers import Killed, dying, needs_milvus
 from test_store_contract import DIM, LABELS, items, learned, numbers
 
 pytestmark = needs_milvus
 HERE = Path(__file__).parent
 COUNT = 200
+CHANGING = ("write", "delete", "make", "drop")
 LITE = ("--model", "efficientnet-lite0")
 
 
@@ -560,22 +561,6 @@ def test_photos_that_come_and_go_while_it_is_made(gallery, url, monkeypatch):
 
 def test_killed_before_any_write_answers_are_right(gallery, url, monkeypatch):
     """At each write of making it, of a change, and of compact."""
-    real = {name: getattr(Server, name) for name in ("write", "delete", "make", "drop")}
-    left = 0
-
-    class Killed(BaseException):
-        pass
-
-    def dying(name):
-        def call(self, collection, *more, **how):
-            nonlocal left
-            if collection != LOCK and (not more or more[0]):
-                if left <= 0:
-                    raise Killed
-                left -= 1
-            return real[name](self, collection, *more, **how)
-
-        return call
 
     def change(victim, n):
         some = items(2, first=COUNT + 2 * n)
@@ -590,11 +575,11 @@ def test_killed_before_any_write_answers_are_right(gallery, url, monkeypatch):
     for act in (make, change):
         ended, n = False, 0
         while not ended:
-            left, n = n, n + 1
+            n += 1
             victim = Gallery(url)
             with monkeypatch.context() as patch:
-                for name in real:
-                    patch.setattr(Server, name, dying(name))
+                for name, method in dying(Server, CHANGING, n - 1).items():
+                    patch.setattr(Server, name, method)
                 with contextlib.suppress(Killed):
                     act(victim, n)
                     ended = True

@@ -34,12 +34,12 @@ from houndsight.stores.address import located
 from houndsight.stores.indexes import KINDS, Index
 from houndsight.stores.local import LocalStore
 from houndsight.stores.milvus.client import Server
-from houndsight.stores.milvus.lease import LOCK, Lease
+from houndsight.stores.milvus.lease import Lease
 from houndsight.stores.milvus.near import NEAR, TRIAL
 from houndsight.stores.milvus.rows import ITEMS
 from houndsight.stores.opening import open_store
 from memory_store import MemoryStore
-from milvus_servers import needs_milvus
+from milvus_servers import Killed, dying, needs_milvus
 from test_store_contract import DIM, items, numbers
 
 pytestmark = needs_milvus
@@ -48,6 +48,7 @@ LITE = ("--model", "efficientnet-lite0")
 HERE = Path(__file__).parent
 COUNT = 300
 SAMPLE = 25
+CHANGING = ("write", "delete", "make", "drop", "build")
 
 
 @pytest.fixture(autouse=True)
@@ -421,33 +422,14 @@ def test_while_a_journal_is_left_searches_are_exact(gallery, monkeypatch):
 def test_killed_before_any_write_the_gallery_is_usable(gallery, url, monkeypatch):
     """At each write, and then with photos that come and go: exact searches are right."""
     query = numbers(1, seed=5)
-    real = {name: getattr(Server, name) for name in ("write", "delete", "make", "drop", "build")}
-    left, ended, refused = 0, False, 0
-
-    class Killed(BaseException):
-        pass
-
+    ended, refused = False, 0
     n = 0
     while not ended:
-        left, n = n, n + 1
-
-        def dying(name):
-            def call(self, collection, *more, **how):
-                nonlocal left
-                # Not rights, which are over by themselves. After the first, what would tidy up on
-                # the way out fails too, as in a process that is killed.
-                if collection != LOCK and (not more or more[0]):
-                    if left <= 0:
-                        raise Killed
-                    left -= 1
-                return real[name](self, collection, *more, **how)
-
-            return call
-
+        n += 1
         victim = Gallery(url)
         with monkeypatch.context() as patch:
-            for name in real:
-                patch.setattr(Server, name, dying(name))
+            for name, method in dying(Server, CHANGING, n - 1).items():
+                patch.setattr(Server, name, method)
             try:
                 tune_(victim, index="ivf", parameters={"nlist": 9, "nprobe": 9}, k=5, rebuild=True)
                 ended = True

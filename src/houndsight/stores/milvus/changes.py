@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from houndsight.errors import NewerFormat
+from houndsight.stores import layout
 from houndsight.stores.milvus.rows import Row
 from houndsight.types import Item
 
@@ -103,7 +104,7 @@ class Changes:
 
 
 def _plain(item: Item) -> list[Any]:
-    return [one.hex() if isinstance(one, bytes) else one for one in astuple(item)]
+    return [one.hex() if isinstance(one, bytes) else one for one in layout.values(item)]
 
 
 def _row(values: list[Any]) -> Row:

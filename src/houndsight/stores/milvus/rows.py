@@ -27,7 +27,6 @@ __all__ = [
     "OUT",
     "Row",
     "condition",
-    "crc_of",
     "faults",
     "fields",
     "fits",
@@ -103,7 +102,7 @@ def packed(row: Row, vector: NDArray[np.float32] | None, dim: int) -> dict[str, 
     """Return a row of the collection; zeros stand for a vector that was given up."""
     item = row.item
     held = np.zeros(dim, np.float32) if vector is None else vector
-    crc = 0 if vector is None else crc_of(vector)
+    crc = 0 if vector is None else _crc_of(vector)
     return {
         "id": item.id,
         "serial": row.serial,
@@ -135,7 +134,7 @@ def faults(row: Mapping[str, Any]) -> list[str]:
     if one.serial == NO_VECTOR:
         return [] if one.item.removed else ["has no vector"]
     vector = np.asarray(row["vector"], np.float32)
-    if crc_of(vector) != row["vector_crc"]:
+    if _crc_of(vector) != row["vector_crc"]:
         return ["the checksum of its vector does not fit"]
     if not np.isfinite(vector).all():
         return ["its vector holds a value that is not finite"]
@@ -178,6 +177,6 @@ def _label_key(label: str | None) -> str:
     return hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def crc_of(vector: ArrayLike) -> int:
+def _crc_of(vector: ArrayLike) -> int:
     """Return the checksum of a vector."""
     return zlib.crc32(np.ascontiguousarray(vector, "<f4").tobytes())

@@ -155,9 +155,11 @@ class MilvusStore(MilvusCatalogue):
         """Return what has Milvus search in a space; None where there is no collection of it."""
         if isinstance(space, Base):
             return lambda some, limit: self._server.search(ITEMS, some, limit, condition(where))
-        mapped = self._mapped_of(space) if isinstance(space, Map) else None
-        told = None if mapped is None else mapped.whole()
-        if mapped is None or told is None:
+        if not isinstance(space, Map):
+            return None
+        mapped = self._mapped_of(space)
+        told = mapped.whole()
+        if told is None:
             return None
         build, asked = told["build"], label_condition(where)
 
